@@ -1,0 +1,155 @@
+//! Bijections: invertible maps of a whole row with tractable log-determinants.
+//!
+//! A bijection is two methods. In a file each one is a [`Record`] of fixed size and the
+//! parameters that it points to; it is read where it lies, checked when the file is loaded.
+
+mod coupling;
+mod permutation;
+
+pub use coupling::{Coupling, Half};
+#[cfg(feature = "write")]
+pub(crate) use coupling::{log_scale_row, shift_row};
+pub use permutation::Permutation;
+
+use crate::Error;
+use crate::math::Math;
+use crate::network::Scratch;
+
+/// An invertible map of a row onto itself.
+pub(crate) trait Bijection<'m>: Copy {
+    /// Reads the layer that `record` describes. `parameters` starts at its offset; returned
+    /// with the layer is what remains behind its own parameters.
+    fn take(
+        record: &Record,
+        features: usize,
+        parameters: &'m [f32],
+    ) -> Result<(Self, &'m [f32]), Error>;
+
+    /// x to z, in place. Returns log |det dz/dx|.
+    fn inverse<M: Math>(&self, row: &mut [f32], scratch: &mut Work<'_>) -> f32;
+
+    /// z to x, in place. Returns log |det dx/dz|.
+    fn forward<M: Math>(&self, row: &mut [f32], scratch: &mut Work<'_>) -> f32;
+
+    /// Hidden units of its widest network layer, in whole blocks.
+    fn width(&self) -> usize {
+        0
+    }
+
+    /// Products of one call, either way.
+    fn multiply_adds(&self) -> usize {
+        0
+    }
+}
+
+/// Scratch of a bijection: a row, and what a network needs.
+#[derive(Debug)]
+pub(crate) struct Work<'s> {
+    pub row: &'s mut [f32],
+    pub network: Scratch<'s>,
+}
+
+/// A layer's entry in the file: its kind, where its parameters lie, and its settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'m> {
+    /// Number of the layer in the file, from 0.
+    pub layer: usize,
+    /// The words, as [`crate::file`] lists them.
+    pub words: &'m [u32; Record::WORDS],
+}
+
+impl Record<'_> {
+    /// Words of a record.
+    pub const WORDS: usize = 12;
+    /// Words in front of those that a kind defines: kind, offset and length.
+    pub const HEAD: usize = 3;
+
+    /// Setting `index`, counted behind the head.
+    pub fn word(&self, index: usize) -> usize {
+        self.words.get(Self::HEAD + index).map_or(0, |word| *word as usize)
+    }
+
+    /// The refusal of setting `index`.
+    pub fn shape(&self, index: usize) -> Error {
+        Error::Shape { layer: self.layer, word: Self::HEAD + index }
+    }
+
+    /// Refuses settings from `index` on that are not zero: a later version gave them meaning.
+    pub fn unused_from(&self, index: usize) -> Result<(), Error> {
+        match (index..Self::WORDS - Self::HEAD).find(|index| self.word(*index) != 0) {
+            Some(index) => Err(self.shape(index)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes the kinds of layers, their list, and the dispatch over them, from one table.
+macro_rules! bijections {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// The kinds of layers that a file can hold, by their number in it. A number is
+        /// never used again.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Kind {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Kind] = &[$(Kind::$name,)*];
+        }
+
+        /// A layer borrowed from a model file.
+        #[derive(Clone, Copy, Debug)]
+        pub enum Layer<'m> {
+            $($(#[$doc])* $name($name<'m>),)*
+        }
+
+        impl<'m> Layer<'m> {
+            /// Reads the layer of `record`, which must take all of `parameters`.
+            pub(crate) fn read(
+                record: &Record,
+                features: usize,
+                parameters: &'m [f32],
+            ) -> Result<(Self, &'m [f32]), Error> {
+                let [kind, ..] = *record.words;
+                match kind {
+                    $($number => {
+                        let (layer, rest) = $name::take(record, features, parameters)?;
+                        Ok((Self::$name(layer), rest))
+                    })*
+                    _ => Err(Error::Kind { layer: record.layer, kind }),
+                }
+            }
+
+            /// The layer's kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$name(_) => Kind::$name,)* }
+            }
+
+            pub(crate) fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+                match self { $(Self::$name(layer) => layer.inverse::<M>(row, work),)* }
+            }
+
+            pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+                match self { $(Self::$name(layer) => layer.forward::<M>(row, work),)* }
+            }
+
+            pub(crate) fn width(&self) -> usize {
+                match self { $(Self::$name(layer) => layer.width(),)* }
+            }
+
+            /// Products of one call, either way.
+            pub fn multiply_adds(&self) -> usize {
+                match self { $(Self::$name(layer) => layer.multiply_adds(),)* }
+            }
+        }
+    };
+}
+
+bijections! {
+    /// Affine coupling: one half of the row is shifted and scaled as the other half says.
+    Coupling = 1,
+    /// Fixed permutation of the features.
+    Permutation = 2,
+}

@@ -1,0 +1,56 @@
+//! A fixed permutation of the features, so that the next coupling splits them otherwise.
+//!
+//! z_i = x_p(i), and x_p(i) = z_i the other way; its log-determinant is 0. In a file: one word
+//! an entry of p.
+
+use super::{Bijection, Record, Work};
+use crate::Error;
+use crate::math::Math;
+
+/// A permutation borrowed from a model file.
+#[derive(Clone, Copy, Debug)]
+pub struct Permutation<'m> {
+    /// The entries of p, each the bits of a `u32`: they lie among parameters.
+    order: &'m [f32],
+}
+
+impl<'m> Permutation<'m> {
+    /// p, entry by entry.
+    pub fn order(&self) -> impl Iterator<Item = usize> + use<'m> {
+        self.order.iter().map(|entry| entry.to_bits() as usize)
+    }
+}
+
+impl<'m> Bijection<'m> for Permutation<'m> {
+    fn take(
+        record: &Record,
+        features: usize,
+        parameters: &'m [f32],
+    ) -> Result<(Self, &'m [f32]), Error> {
+        record.unused_from(0)?;
+        let (order, rest) = parameters.split_at_checked(features).ok_or(record.shape(0))?;
+        Ok((Self { order }, rest))
+    }
+
+    fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        for (z, from) in work.row.iter_mut().zip(self.order()) {
+            *z = row.get(from).copied().unwrap_or_default();
+        }
+        for (x, z) in row.iter_mut().zip(work.row.iter()) {
+            *x = *z;
+        }
+        0.0
+    }
+
+    fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        for (z, to) in row.iter().zip(self.order()) {
+            if let Some(x) = work.row.get_mut(to) {
+                *x = *z;
+            }
+        }
+        for (z, x) in row.iter_mut().zip(work.row.iter()) {
+            *z = *x;
+        }
+        0.0
+    }
+}

@@ -1,0 +1,265 @@
+//! Every refusal, one variant each, with the numbers that explain it.
+
+/// What can be wrong with a model file, with a row, or with their fit to the firmware.
+///
+/// The variants up to [`Error::Math`] come from loading a file, in the order of the checks in
+/// [`crate::file`]; the rest come from using a loaded model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// Fewer bytes than the smallest model file has.
+    #[error("{length} bytes are too few for a model file: it has at least {minimum}")]
+    TooShort {
+        /// Bytes given.
+        length: usize,
+        /// Bytes of header and checksum.
+        minimum: usize,
+    },
+    /// The file does not start with `FLOW`.
+    #[error("not a flowlet model file: it does not start with the bytes `FLOW`")]
+    Magic,
+    /// The file was written in a format this crate does not know.
+    #[error("model file of format {found}, this reader knows format {supported}: update flowlet")]
+    Version {
+        /// Major version in the file.
+        found: u8,
+        /// Major version of this reader.
+        supported: u8,
+    },
+    /// The file is longer or shorter than its header says.
+    #[error(
+        "the model file says it has {stated} bytes, but {actual} are there: it is cut or padded"
+    )]
+    Length {
+        /// Length in the header.
+        stated: u32,
+        /// Bytes given.
+        actual: usize,
+    },
+    /// The file was altered after it was written.
+    #[error(
+        "the model file is damaged: its checksum is {stated:#010x}, its bytes give {computed:#010x}"
+    )]
+    Checksum {
+        /// CRC-32C in the file.
+        stated: u32,
+        /// CRC-32C of the bytes.
+        computed: u32,
+    },
+    /// The bytes do not start on a 4-byte boundary.
+    #[error(
+        "the model file must start on a 4-byte boundary: embed it with include_model!, or align the buffer"
+    )]
+    Misaligned,
+    /// The bytes behind the header are not the sections that the format describes.
+    #[error("the model file's section {section} cannot be decoded")]
+    Malformed {
+        /// Number of the section, from 0.
+        section: u32,
+    },
+    /// Bytes remain after the last section.
+    #[error("{count} bytes follow the model file's last section")]
+    TrailingBytes {
+        /// How many.
+        count: usize,
+    },
+    /// A section that this reader must understand, but does not.
+    #[error(
+        "the model file needs section {tag}, which this version of flowlet does not know: update it"
+    )]
+    UnknownSection {
+        /// Its tag.
+        tag: u32,
+    },
+    /// A section that every file has is not there.
+    #[error("the model file lacks its section {tag}")]
+    MissingSection {
+        /// Its tag.
+        tag: u32,
+    },
+    /// A section that may stand only once stands twice.
+    #[error("the model file has more than one section {tag}")]
+    RepeatedSection {
+        /// Its tag.
+        tag: u32,
+    },
+    /// A section is longer or shorter than its contents.
+    #[error("the model file's section {tag} has {actual} words where its contents take {expected}")]
+    SectionLength {
+        /// Its tag.
+        tag: u32,
+        /// Words there.
+        actual: usize,
+        /// Words that the counts in the file ask for.
+        expected: usize,
+    },
+    /// A word that this version keeps at zero is not zero.
+    #[error(
+        "the model file uses word {word} of its section {tag}, which this version keeps at zero: update flowlet"
+    )]
+    Reserved {
+        /// The section's tag.
+        tag: u32,
+        /// The word, from 0.
+        word: usize,
+    },
+    /// The number of features differs from the firmware's `D`.
+    #[error("the model has {file} features, the firmware expects {firmware}: Flow::<{file}, _>")]
+    Features {
+        /// Features in the file.
+        file: usize,
+        /// `D`.
+        firmware: usize,
+    },
+    /// The widest hidden layer does not fit the firmware's `H`.
+    #[error(
+        "the model's widest hidden layer takes {file} units, the firmware has room for {firmware}: Flow::<_, {file}>"
+    )]
+    Width {
+        /// Units that the file needs, in whole blocks of 8.
+        file: usize,
+        /// `H`.
+        firmware: usize,
+    },
+    /// A base density that this reader does not know.
+    #[error(
+        "the model's base density is of kind {kind}, which this version of flowlet does not know"
+    )]
+    Base {
+        /// Its number in the file.
+        kind: u32,
+    },
+    /// A layer that this reader does not know.
+    #[error(
+        "the model's layer {layer} is of kind {kind}, which this version of flowlet does not know"
+    )]
+    Kind {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// Its number in the file.
+        kind: u32,
+    },
+    /// A layer's counts or settings are not possible.
+    #[error("the model's layer {layer} has an impossible shape (word {word} of its record)")]
+    Shape {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// Word of its record, from 0.
+        word: usize,
+    },
+    /// A layer's parameters do not lie where they must.
+    #[error(
+        "the model's layer {layer} has parameters at {offset}+{length}, they belong at {expected_offset}+{expected_length}"
+    )]
+    Parameters {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// First parameter word, as the file says.
+        offset: u32,
+        /// Number of parameter words, as the file says.
+        length: u32,
+        /// First parameter word, behind the layer before.
+        expected_offset: usize,
+        /// Number of parameter words that the layer's shape takes.
+        expected_length: usize,
+    },
+    /// A weight is NaN or infinite.
+    #[error("the model's layer {layer} has a parameter that is not a finite number, at {index}")]
+    Parameter {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// The parameter within the layer, from 0.
+        index: usize,
+    },
+    /// A permutation that sends two features to one place.
+    #[error(
+        "the model's layer {layer} is not a permutation: feature {index} is out of range or repeated"
+    )]
+    Permutation {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// Position of the wrong entry.
+        index: usize,
+    },
+    /// A feature's centre, scale or range is not usable.
+    #[error(
+        "the model's standardisation of feature {feature} is not usable: finite centre, positive scale, low <= high"
+    )]
+    Standardisation {
+        /// The feature, from 0.
+        feature: usize,
+    },
+    /// A feature's name is missing or not UTF-8.
+    #[error("the model's name of feature {feature} cannot be read")]
+    Name {
+        /// The feature, from 0.
+        feature: usize,
+    },
+    /// The calibration is not usable.
+    #[error("the model's threshold or its false-alarm rate is not usable")]
+    Calibration,
+    /// The provenance is not UTF-8.
+    #[error("the model's provenance is not UTF-8 text")]
+    Provenance,
+    /// The model was calibrated with another [`Math`](crate::Math).
+    #[error(
+        "the model was calibrated with math {file} (1 libm, 2 micromath), the firmware has {firmware}"
+    )]
+    Math {
+        /// `Math::ID` in the file.
+        file: u32,
+        /// `M::ID`.
+        firmware: u32,
+    },
+
+    /// The firmware's list of features is not the model's.
+    #[error("feature {index} of the model has another name than the firmware expects")]
+    FeatureName {
+        /// The first one that differs, from 0.
+        index: usize,
+    },
+    /// A row of the wrong length.
+    #[error("a row of {found} values, the model has {expected} features")]
+    RowLength {
+        /// Values given.
+        found: usize,
+        /// Features of the model.
+        expected: usize,
+    },
+    /// Scratch too small for the model.
+    #[error("the scratch is too small: the model has {features} features and {width} hidden units")]
+    Scratch {
+        /// Floats needed in each row.
+        features: usize,
+        /// Units needed, in whole blocks of 8.
+        width: usize,
+    },
+    /// A value that is NaN or infinite: a dead sensor, or an overflow before flowlet.
+    #[error("feature {feature} is NaN or infinite")]
+    NotFinite {
+        /// The feature, from 0.
+        feature: usize,
+    },
+    /// The file carries no threshold.
+    #[error(
+        "the model carries no threshold: train it with validation rows, or compare the score yourself"
+    )]
+    NoThreshold,
+    /// A temperature that is negative, NaN or infinite.
+    #[error("the temperature must be a finite number, 0 or more")]
+    Temperature,
+    /// The random source keeps repeating itself.
+    #[error("the random number generator is stuck: 64 draws in a row outside of the unit disc")]
+    RandomSource,
+    /// The arithmetic of this core gives other bits than the host's.
+    #[error("self-test vector {vector} gives {computed:#010x} here, the host had {expected:#010x}")]
+    SelfTest {
+        /// The vector, from 0.
+        vector: usize,
+        /// Bits of the log-density computed here.
+        computed: u32,
+        /// Bits of the log-density in the file.
+        expected: u32,
+    },
+}

@@ -1,0 +1,223 @@
+//! The model file: its format, its reader, and every check of its envelope.
+//!
+//! # Format, major version 1
+//!
+//! A model file is one [postcard](https://postcard.jamesmunns.com/wire-format) message:
+//!
+//! | field | type | bytes | contents |
+//! |---|---|---|---|
+//! | magic | `[u8; 4]` | 4 | `FLOW` |
+//! | version | `[u8; 2]` | 2 | major, minor |
+//! | length | `[u8; 4]` | 4 | of the whole file in bytes, little-endian |
+//! | sections | sequence of section | varint count, then each | see below |
+//! | checksum | `[u8; 4]` | 4 | CRC-32C of all bytes before it, little-endian |
+//!
+//! | section field | type | contents |
+//! |---|---|---|
+//! | tag | `u32`, a varint | odd: a reader must know it; even: one that does not may skip it |
+//! | pad | `&[u8]` | 0 to 3 bytes, so that the contents start at a multiple of 4 from the start of the file |
+//! | contents | `&[u8]` | little-endian 32-bit words, or text |
+//!
+//! Words are used where they lie: the file must start on a 4-byte boundary and the core must be
+//! little-endian, as every Cortex-M is. `f32` below is a word holding the bits of a float.
+//!
+//! **Section 1, flow** (one; words). A later version may allow more than one, for an ensemble.
+//!
+//! | word | contents |
+//! |---|---|
+//! | 0 | D, number of features, 2 to 64 |
+//! | 1 | number of context features: 0 |
+//! | 2 | base density: 1 = standard normal |
+//! | 3 | math that the file was calibrated with: 1 = libm, 2 = micromath |
+//! | 4 | L, number of layers |
+//! | 5 | P, number of parameter words |
+//! | 6, 7 | 0 |
+//! | 8 .. 8 + 12 L | a record of 12 words a layer, in the order of the inverse (x to z) |
+//! | .. 8 + 12 L + P | the layers' parameters, one layer behind the other without a gap |
+//!
+//! | record word | contents |
+//! |---|---|
+//! | 0 | kind: 1 = coupling, 2 = permutation |
+//! | 1 | first parameter word, counted from the first parameter |
+//! | 2 | number of parameter words |
+//! | 3 .. 12 | settings of that kind, see the module of each; 0 where it has none |
+//!
+//! A matrix of R rows and C columns lies in blocks of 8 rows, the last one filled up with zero
+//! rows: 8 biases, then C times 8 weights, one column behind the other
+//! ([`kernel::position`](crate::kernel::position)).
+//!
+//! **Section 3, names** (one; text): D strings, each a varint of its length in bytes and its
+//! UTF-8, in the order of the features.
+//!
+//! **Section 5, standardisation** (one; words): for each feature centre, scale, low and high,
+//! `f32`, in the feature's unit; low to high is the range of the training rows.
+//!
+//! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
+//! false-alarm rate; `f32` score above which a row is an anomaly (nats). More words may follow.
+//!
+//! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
+//! host, so that the same training gives the same file.
+//!
+//! **Section 6, self-test** (at most one; words): any number of vectors, each the D values of a
+//! raw row and its log-density in nats, `f32`, all bits as the host computed them.
+//!
+//! # What a new version may change
+//!
+//! A new **minor** version may add even sections, give meaning to words and settings that are 0
+//! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
+//! by this reader, and one that does is refused by the check of that word or kind. Only a new
+//! **major** version may change what stands above; it is refused before anything else is read.
+//! Numbers of kinds and tags are never used again. Tags 7 to 15 are kept for per-feature
+//! transforms, context, quantiles of the score, attribution and members of an ensemble.
+//!
+//! # Checks
+//!
+//! In this order, each with its own [`Error`]: length, magic, major version, stated length,
+//! checksum, alignment, decoding of each section, no bytes left; then the contents: counts
+//! against the sections' sizes and the firmware's capacity, layers' records, every float finite,
+//! scales positive, permutations. After them no access can fail. A checksum is no signature: a
+//! boot loader that must refuse a forged file signs the bytes of the whole file.
+
+use crc::{CRC_32_ISCSI, Crc, Table};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// First bytes of every model file.
+pub const MAGIC: [u8; 4] = *b"FLOW";
+/// Major and minor version that this crate writes.
+pub const VERSION: [u8; 2] = [1, 0];
+
+/// Tags of the sections.
+pub mod tag {
+    /// Architecture and parameters.
+    pub const FLOW: u32 = 1;
+    /// Number of rows, false-alarm rate and threshold.
+    pub const CALIBRATION: u32 = 2;
+    /// Feature names.
+    pub const NAMES: u32 = 3;
+    /// Where the model came from.
+    pub const PROVENANCE: u32 = 4;
+    /// Centre, scale and range of each feature.
+    pub const STANDARDISATION: u32 = 5;
+    /// Rows with the log-densities that the host computed.
+    pub const SELF_TEST: u32 = 6;
+}
+
+/// Magic, version and length.
+const HEADER: usize = 10;
+const CHECKSUM: usize = 4;
+
+/// The checksum's polynomial: at 100 KiB it finds every change of 1, 2 or 3 bits.
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+
+/// One section, borrowed from the file.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Section<'m> {
+    /// What it holds, see [`tag`].
+    pub tag: u32,
+    /// Bytes that align the contents.
+    #[serde(borrow)]
+    pub pad: &'m [u8],
+    /// Words or text.
+    #[serde(borrow)]
+    pub contents: &'m [u8],
+}
+
+/// The sections of a file, each found once and not yet looked into.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct File<'m> {
+    pub flow: Option<&'m [u32]>,
+    pub names: Option<&'m [u8]>,
+    pub standardisation: Option<&'m [u32]>,
+    pub calibration: Option<&'m [u32]>,
+    pub provenance: Option<&'m [u8]>,
+    pub self_test: Option<&'m [u32]>,
+}
+
+/// The length of the model file at the start of `slot`, as its header says.
+pub(crate) fn stated_length(slot: &[u8]) -> Result<u32, Error> {
+    let too_short = Error::TooShort { length: slot.len(), minimum: HEADER + CHECKSUM };
+    let (header, _) = slot.split_first_chunk::<HEADER>().ok_or(too_short)?;
+    let [m0, m1, m2, m3, major, _, l0, l1, l2, l3] = *header;
+    if slot.len() < HEADER + CHECKSUM {
+        return Err(too_short);
+    }
+    if [m0, m1, m2, m3] != MAGIC {
+        return Err(Error::Magic);
+    }
+    let [supported, _] = VERSION;
+    if major != supported {
+        return Err(Error::Version { found: major, supported });
+    }
+    Ok(u32::from_le_bytes([l0, l1, l2, l3]))
+}
+
+/// The CRC-32C of `bytes`, as a file's last four bytes hold it.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC.checksum(bytes)
+}
+
+impl<'m> File<'m> {
+    /// Opens an envelope: `bytes` is exactly one model file.
+    pub fn open(bytes: &'m [u8]) -> Result<Self, Error> {
+        let stated = stated_length(bytes)?;
+        if usize::try_from(stated) != Ok(bytes.len()) {
+            return Err(Error::Length { stated, actual: bytes.len() });
+        }
+        let (message, sum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(Error::Magic)?;
+        let (sum, computed) = (u32::from_le_bytes(*sum), checksum(message));
+        if sum != computed {
+            return Err(Error::Checksum { stated: sum, computed });
+        }
+        if !(bytes.as_ptr() as usize).is_multiple_of(align_of::<u32>()) {
+            return Err(Error::Misaligned);
+        }
+        let (_, sections) = message.split_at_checked(HEADER).ok_or(Error::Magic)?;
+        Self::sections(sections)
+    }
+
+    fn sections(bytes: &'m [u8]) -> Result<Self, Error> {
+        let mut file = Self::default();
+        let (count, mut rest) =
+            postcard::take_from_bytes::<u32>(bytes).map_err(|_| Error::Malformed { section: 0 })?;
+        for number in 0..count {
+            let malformed = Error::Malformed { section: number };
+            let (section, behind) =
+                postcard::take_from_bytes::<Section>(rest).map_err(|_| malformed)?;
+            rest = behind;
+            let Section { tag, contents, .. } = section;
+            match tag {
+                tag::FLOW => fill(&mut file.flow, tag, words(contents, malformed)?)?,
+                tag::NAMES => fill(&mut file.names, tag, contents)?,
+                tag::STANDARDISATION => {
+                    fill(&mut file.standardisation, tag, words(contents, malformed)?)?
+                }
+                tag::CALIBRATION => fill(&mut file.calibration, tag, words(contents, malformed)?)?,
+                tag::PROVENANCE => fill(&mut file.provenance, tag, contents)?,
+                tag::SELF_TEST => fill(&mut file.self_test, tag, words(contents, malformed)?)?,
+                _ if tag % 2 == 0 => {}
+                _ => return Err(Error::UnknownSection { tag }),
+            }
+        }
+        match rest.len() {
+            0 => Ok(file),
+            count => Err(Error::TrailingBytes { count }),
+        }
+    }
+}
+
+fn fill<T>(place: &mut Option<T>, tag: u32, contents: T) -> Result<(), Error> {
+    match place.replace(contents) {
+        None => Ok(()),
+        Some(_) => Err(Error::RepeatedSection { tag }),
+    }
+}
+
+/// The contents as words, in place. An empty slice has no address to be misaligned.
+fn words(contents: &[u8], malformed: Error) -> Result<&[u32], Error> {
+    if contents.is_empty() {
+        return Ok(&[]);
+    }
+    bytemuck::try_cast_slice(contents).map_err(|_| malformed)
+}

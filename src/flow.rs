@@ -1,0 +1,137 @@
+//! A model with its sizes in its type: what a firmware holds.
+
+use rand_core::Rng;
+
+use crate::kernel::Unit;
+use crate::math::{Libm, Math};
+use crate::model::{Model, Scratch};
+use crate::{Error, Threshold};
+
+/// A normalizing flow of exactly `D` features with room for `H` hidden units a layer.
+///
+/// It borrows the model file, is a few words large, and may be copied and shared. A call's
+/// memory lies on the stack and has a known size, [`Flow::SCRATCH_BYTES`]. Another model of D
+/// features fits without a rebuild as long as its layers are no wider than `H`, a multiple of 8.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow<'m, const D: usize, const H: usize, M: Math = Libm> {
+    model: Model<'m, M>,
+}
+
+/// The memory of one call.
+struct Memory<const D: usize, const H: usize> {
+    rows: [[f32; D]; 2],
+    values: [[f32; H]; 2],
+    units: [Unit; H],
+}
+
+impl<const D: usize, const H: usize> Memory<D, H> {
+    fn new() -> Self {
+        Self { rows: [[0.0; D]; 2], values: [[0.0; H]; 2], units: [Unit::default(); H] }
+    }
+
+    fn scratch(&mut self) -> Scratch<'_> {
+        let ([row, spare], [here, there]) = (&mut self.rows, &mut self.values);
+        Scratch::new([row, spare], [here, there], &mut self.units)
+    }
+}
+
+impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
+    /// Stack bytes of a call's memory, besides its frames.
+    pub const SCRATCH_BYTES: usize = size_of::<Memory<D, H>>();
+
+    /// Reads a model file in place, makes every check of [`crate::file`], and then checks that
+    /// the model fits `D` and `H`.
+    ///
+    /// `bytes` is exactly one file on a 4-byte boundary, as
+    /// [`include_model!`](crate::include_model) gives it.
+    pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, Error> {
+        Self::new(Model::from_bytes(bytes)?)
+    }
+
+    /// Like [`Flow::from_bytes`], for a flash slot that may be longer than the file in it.
+    pub fn from_slot(slot: &'m [u8]) -> Result<Self, Error> {
+        Self::new(Model::from_slot(slot)?)
+    }
+
+    fn new(model: Model<'m, M>) -> Result<Self, Error> {
+        if model.features() != D {
+            return Err(Error::Features { file: model.features(), firmware: D });
+        }
+        if model.width() > H {
+            return Err(Error::Width { file: model.width(), firmware: H });
+        }
+        Ok(Self { model })
+    }
+
+    /// The model itself: names, threshold, provenance, layers.
+    pub fn model(&self) -> &Model<'m, M> {
+        &self.model
+    }
+
+    /// Natural logarithm of the density at `x`, in nats and raw units.
+    pub fn log_density(&self, x: &[f32; D]) -> Result<f32, Error> {
+        self.model.log_density(x, &mut Memory::<D, H>::new().scratch())
+    }
+
+    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    pub fn score(&self, x: &[f32; D]) -> Result<f32, Error> {
+        self.model.score(x, &mut Memory::<D, H>::new().scratch())
+    }
+
+    /// Whether the score of `x` lies above the threshold in the file.
+    pub fn is_anomaly(&self, x: &[f32; D]) -> Result<bool, Error> {
+        self.model.is_anomaly(x, &mut Memory::<D, H>::new().scratch())
+    }
+
+    /// The threshold in the file, if it has one.
+    pub fn threshold(&self) -> Option<Threshold> {
+        self.model.threshold()
+    }
+
+    /// Refuses a firmware that fills its rows in another order than the model was trained in.
+    pub fn expect_features(&self, names: &[&str; D]) -> Result<(), Error> {
+        self.model.expect_features(names)
+    }
+
+    /// x to z. Returns z and log |det dz/dx|.
+    pub fn inverse(&self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        let mut row = *x;
+        let log_det_jacobian =
+            self.model.inverse(&mut row, &mut Memory::<D, H>::new().scratch())?;
+        Ok((row, log_det_jacobian))
+    }
+
+    /// z to x. Returns x and log |det dx/dz|.
+    pub fn forward(&self, z: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        let mut row = *z;
+        let log_det_jacobian =
+            self.model.forward(&mut row, &mut Memory::<D, H>::new().scratch())?;
+        Ok((row, log_det_jacobian))
+    }
+
+    /// A draw from the model; `temperature` scales the base's standard deviation, 1 for the
+    /// model's own density.
+    pub fn sample<R: Rng>(&self, random: &mut R, temperature: f32) -> Result<[f32; D], Error> {
+        let mut x = [0.0; D];
+        self.model.sample(random, temperature, &mut x, &mut Memory::<D, H>::new().scratch())?;
+        Ok(x)
+    }
+
+    /// Computes the file's self-test vectors on this core and compares their bits with the
+    /// host's. Returns how many there are.
+    pub fn self_test(&self) -> Result<usize, Error> {
+        self.model.self_test(&mut Memory::<D, H>::new().scratch())
+    }
+}
+
+/// Embeds a model file, aligned as [`Flow::from_bytes`] needs it; the path is relative to the
+/// source file, as for [`include_bytes!`].
+#[macro_export]
+macro_rules! include_model {
+    ($path:expr $(,)?) => {{
+        #[repr(C, align(4))]
+        struct Aligned<T: ?Sized>(T);
+        static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!($path));
+        &MODEL.0 as &'static [u8]
+    }};
+}

@@ -1,0 +1,265 @@
+//! The laws of a normalizing flow, stated over every kind of bijection.
+
+mod models;
+
+use flowlet::bijection::Kind;
+use flowlet::{Error, Flow, Libm, Model};
+use models::{Example, Memory, Random, examples, oracle};
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Calls `law` with every example of every kind: name, description, model and a fresh row.
+fn for_all(seed: u64, law: impl Fn(&Example, &Model<Libm>, &[f32])) {
+    for kind in Kind::ALL {
+        for example in examples(*kind, seed) {
+            let file = example.description.to_file();
+            let model = Model::from_bytes(file.bytes()).expect("a model just written");
+            let mut random = Random::new(seed ^ 0x5eed);
+            for _ in 0..4 {
+                law(&example, &model, &random.row(&example.description.features));
+            }
+        }
+    }
+}
+
+fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
+    let error = (found - expected).abs() / expected.abs().max(1.0);
+    assert!(error <= tolerance, "{what}: {found} instead of {expected}, error {error:e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn forward_undoes_inverse(seed: u64) {
+        for_all(seed, |example, model, x| {
+            let mut memory = Memory::of(model);
+            let mut row = x.to_vec();
+            let there = model.inverse(&mut row, &mut memory.scratch()).expect("finite");
+            let back = model.forward(&mut row, &mut memory.scratch()).expect("finite");
+            for (x, returned) in x.iter().zip(&row) {
+                assert_close(&example.name, f64::from(*returned), f64::from(*x), 2e-3);
+            }
+            assert_close(&example.name, f64::from(there), f64::from(-back), 2e-3);
+        });
+    }
+
+    #[test]
+    fn inverse_undoes_forward(seed: u64) {
+        for_all(seed, |example, model, x| {
+            let mut memory = Memory::of(model);
+            let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
+            let mut row = z.clone();
+            let there = model.forward(&mut row, &mut memory.scratch()).expect("finite");
+            let back = model.inverse(&mut row, &mut memory.scratch()).expect("finite");
+            for (z, returned) in z.iter().zip(&row) {
+                assert_close(&example.name, f64::from(*returned), f64::from(*z), 5e-3);
+            }
+            assert_close(&example.name, f64::from(there), f64::from(-back), 5e-3);
+        });
+    }
+
+    #[test]
+    fn log_density_is_the_one_in_double_precision(seed: u64) {
+        for_all(seed, |example, model, x| {
+            let found = model.log_density(x, &mut Memory::of(model).scratch()).expect("finite");
+            assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x), 1e-4);
+        });
+    }
+
+    #[test]
+    fn log_det_jacobian_is_that_of_the_jacobian(seed: u64) {
+        for_all(seed, |example, model, x| {
+            let mut row = x.to_vec();
+            let found = model.inverse(&mut row, &mut Memory::of(model).scratch()).expect("finite");
+            let expected = oracle::log_det_by_differences(&example.description, x);
+            assert_close(&example.name, f64::from(found), expected, 1e-4);
+        });
+    }
+
+    #[test]
+    fn no_finite_row_gives_anything_but_finite_numbers(seed: u64) {
+        for_all(seed, |example, model, x| {
+            let mut random = Random::new(seed);
+            let extremes = [1e-30, 1e30, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45, 0.0, -0.0];
+            let mut mixed = || extremes[(random.uniform().abs() * extremes.len() as f32) as usize % extremes.len()];
+            let rows = extremes.iter().map(|value| vec![*value; x.len()])
+                .chain((0..8).map(|_| x.iter().map(|x| if *x > 0.0 { mixed() } else { *x }).collect()));
+            for row in rows {
+                let mut memory = Memory::of(model);
+                let log_density = model.log_density(&row, &mut memory.scratch()).expect("a finite row");
+                assert!(log_density.is_finite(), "{}: {log_density} at {row:?}", example.name);
+                for direction in [Model::inverse, Model::forward] {
+                    let mut mapped = row.clone();
+                    let log_det = direction(model, &mut mapped, &mut memory.scratch()).expect("a finite row");
+                    assert!(log_det.is_finite(), "{}: {log_det} at {row:?}", example.name);
+                    assert!(mapped.iter().all(|x| x.is_finite()), "{}: {mapped:?}", example.name);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_second_call_gives_the_same_bits() {
+    for_all(3, |_, model, x| {
+        let mut memory = Memory::of(model);
+        let first = model.log_density(x, &mut memory.scratch()).expect("finite");
+        let second = model.log_density(x, &mut memory.scratch()).expect("finite");
+        assert_eq!(first.to_bits(), second.to_bits());
+    });
+}
+
+#[test]
+fn flow_gives_the_bits_of_model() {
+    let description = flowlet::write::Description {
+        features: Random::new(5).features(8),
+        layers: Random::new(6).real_nvp(8, 5, &[64, 64]),
+        ..Default::default()
+    };
+    let file = description.to_file();
+    let flow = Flow::<8, 64>::from_bytes(file.bytes()).expect("fits");
+    let roomy = Flow::<8, 128>::from_bytes(file.bytes()).expect("fits");
+    let mut memory = Memory::of(flow.model());
+    let mut random = Random::new(7);
+    for _ in 0..100 {
+        let x: [f32; 8] = random.row(&description.features).try_into().expect("8 features");
+        let expected = flow.model().log_density(&x, &mut memory.scratch()).expect("finite");
+        assert_eq!(flow.log_density(&x).expect("finite").to_bits(), expected.to_bits());
+        assert_eq!(roomy.score(&x).expect("finite").to_bits(), (-expected).to_bits());
+        let (z, log_det) = flow.inverse(&x).expect("finite");
+        let mut row = x;
+        assert_eq!(flow.model().inverse(&mut row, &mut memory.scratch()), Ok(log_det));
+        assert_eq!(row, z);
+    }
+}
+
+#[test]
+fn a_density_of_two_features_integrates_to_one() {
+    for seed in 0..4 {
+        let description = flowlet::write::Description {
+            features: Random::new(seed).features(2),
+            layers: Random::new(seed).real_nvp(2, 4, &[16]),
+            ..Default::default()
+        };
+        let file = description.to_file();
+        let flow = Flow::<2, 16>::from_bytes(file.bytes()).expect("fits");
+        let [a, b] = &description.features[..] else { panic!("two features") };
+        let (steps, reach) = (1500, 25.0);
+        let step = 2.0 * reach / steps as f32;
+        let mut integral = 0.0;
+        for i in 0..steps {
+            for j in 0..steps {
+                let at = |index: i32| (index as f32 + 0.5) * step - reach;
+                let x = [a.centre + a.scale * at(i), b.centre + b.scale * at(j)];
+                integral += f64::from(flow.log_density(&x).expect("finite")).exp();
+            }
+        }
+        integral *= f64::from(step * step * a.scale * b.scale);
+        assert!((integral - 1.0).abs() < 1e-2, "seed {seed}: the integral is {integral}");
+    }
+}
+
+#[test]
+fn samples_go_back_to_a_standard_normal() {
+    let description = flowlet::write::Description {
+        features: Random::new(8).features(5),
+        layers: Random::new(9).real_nvp(5, 3, &[16]),
+        ..Default::default()
+    };
+    let file = description.to_file();
+    let flow = Flow::<5, 16>::from_bytes(file.bytes()).expect("fits");
+    let mut random = ChaCha8Rng::seed_from_u64(10);
+    let count = 20_000;
+    let (mut sum, mut squares) = ([0.0; 5], [0.0; 5]);
+    for _ in 0..count {
+        let x = flow.sample(&mut random, 1.0).expect("a sound generator");
+        let (z, _) = flow.inverse(&x).expect("finite");
+        for ((sum, square), z) in sum.iter_mut().zip(&mut squares).zip(z) {
+            *sum += f64::from(z);
+            *square += f64::from(z * z);
+        }
+    }
+    // Five standard errors: 1 / sqrt(n) for the mean, sqrt(2 / n) for the mean square.
+    let error = 5.0 / f64::from(count).sqrt();
+    for (sum, square) in sum.iter().zip(squares) {
+        assert!((sum / f64::from(count)).abs() < error, "mean {}", sum / f64::from(count));
+        assert!(
+            (square / f64::from(count) - 1.0).abs() < 1.5 * error,
+            "variance {}",
+            square / f64::from(count)
+        );
+    }
+}
+
+#[test]
+fn temperature_scales_the_base() {
+    let file = models::small().to_file();
+    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mode, _) = flow.forward(&[0.0; 3]).expect("finite");
+    assert_eq!(flow.sample(&mut random, 0.0), Ok(mode));
+    for temperature in [-1.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(flow.sample(&mut random, temperature), Err(Error::Temperature));
+    }
+}
+
+#[test]
+fn a_stuck_generator_is_an_error_and_not_a_hang() {
+    struct Stuck(u32);
+    impl rand_chacha::rand_core::TryRng for Stuck {
+        type Error = core::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(self.0)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(u64::from(self.0))
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(self.0 as u8);
+            Ok(())
+        }
+    }
+    let file = models::small().to_file();
+    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+    for stuck in [0, u32::MAX] {
+        assert_eq!(flow.sample(&mut Stuck(stuck), 1.0), Err(Error::RandomSource));
+        assert_eq!(Stuck(stuck).next_u32(), stuck);
+    }
+}
+
+#[test]
+fn a_dead_sensor_is_named() {
+    let file = models::small().to_file();
+    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+    for feature in 0..3 {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = [0.5; 3];
+            x[feature] = value;
+            let refusal = Error::NotFinite { feature };
+            assert_eq!(flow.log_density(&x), Err(refusal));
+            assert_eq!(flow.score(&x), Err(refusal));
+            assert_eq!(flow.is_anomaly(&x), Err(refusal));
+            assert_eq!(flow.inverse(&x), Err(refusal));
+            assert_eq!(flow.forward(&x), Err(refusal));
+        }
+    }
+}
+
+#[test]
+fn the_threshold_divides() {
+    let description = models::small();
+    let file = description.to_file();
+    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+    let threshold = flow.threshold().expect("it has one").score;
+    let mut random = Random::new(2);
+    let mut seen = [false; 2];
+    for _ in 0..200 {
+        let x: [f32; 3] = random.row(&description.features).try_into().expect("3 features");
+        let anomaly = flow.score(&x).expect("finite") > threshold;
+        assert_eq!(flow.is_anomaly(&x), Ok(anomaly));
+        seen[usize::from(anomaly)] = true;
+    }
+    assert_eq!(seen, [true; 2], "rows on both sides");
+}
