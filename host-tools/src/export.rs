@@ -1,0 +1,41 @@
+//! From a trained flow to the bytes of its file.
+
+use flowlet::write::{Description, Layer, ModelFile};
+
+use crate::calibrate;
+use crate::dataset::Dataset;
+use crate::device;
+use crate::error::Result;
+use crate::preprocess::Column;
+
+/// Self-test vectors in a file.
+const VECTORS: usize = 4;
+
+/// Writes the file of `layers`, with a threshold from `held_out` and self-test vectors.
+///
+/// Both are computed by the device's code from the file's own first form.
+pub fn export(
+    layers: Vec<Layer>,
+    columns: &[Column],
+    math: u32,
+    held_out: &Dataset,
+    false_alarm_rate: f64,
+    provenance: &[(&str, String)],
+) -> Result<ModelFile> {
+    let provenance = provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let features = columns.iter().map(|column| column.feature.clone()).collect();
+    let mut description =
+        Description { features, layers, math, provenance, ..Description::default() };
+    let draft = description.to_file();
+    let mut device = device::open(&draft, "the trained model")?;
+    description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
+    let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
+    let vectors = held_out.rows().take(VECTORS - 1).map(<[f32]>::to_vec).chain([far]);
+    for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
+        let log_density = device.log_density(&row)?;
+        description.self_test.push((row, log_density));
+    }
+    let file = description.to_file();
+    device::open(&file, "the finished model")?.self_test()?;
+    Ok(file)
+}

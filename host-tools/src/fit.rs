@@ -1,0 +1,168 @@
+//! Maximum likelihood: the loop that turns rows into a flow.
+//!
+//! AdamW without decay (Loshchilov and Hutter 2019) on the mean negative log-density of
+//! standardised rows, gradients clipped by norm, the learning rate halved when the validation
+//! loss stays, early stopping on it, and the weights of its best epoch kept.
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, Result};
+use crate::family::{Architecture, Flow};
+use crate::preprocess::Column;
+
+/// Rows of one validation pass.
+const VALIDATION_BATCH: usize = 1024;
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to train.
+    pub architecture: Architecture,
+    /// Most passes over the training rows.
+    pub epochs: usize,
+    /// Rows of one step.
+    pub batch_size: usize,
+    /// Of AdamW, at the start.
+    pub learning_rate: f64,
+    /// Epochs without a better validation loss after which training stops.
+    pub patience: usize,
+    /// Of every draw: the same seed gives the same flow to the bit.
+    pub seed: u64,
+}
+
+/// What one epoch came to; losses are mean negative log-densities of standardised rows, nats.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// From 1.
+    pub number: usize,
+    /// Over the training rows, during the epoch.
+    pub training_loss: f64,
+    /// Over the rows for early stopping, after it.
+    pub validation_loss: f64,
+    /// Number of the best epoch so far.
+    pub best: usize,
+}
+
+/// A trained flow.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The weights of the best epoch.
+    pub flow: Flow,
+    /// That epoch.
+    pub best: Epoch,
+    /// Epochs run.
+    pub epochs: usize,
+}
+
+/// Rows on their way to the flow: standardised, with the noise of their steps.
+struct Rows<'a> {
+    columns: &'a [Column],
+    standardised: Vec<f32>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(raw: &[f32], columns: &'a [Column]) -> Self {
+        let row = |row: &[f32]| -> Vec<f32> {
+            row.iter().zip(columns).map(|(x, column)| column.standardise(*x)).collect()
+        };
+        Self { columns, standardised: raw.chunks_exact(columns.len()).flat_map(row).collect() }
+    }
+
+    fn count(&self) -> usize {
+        self.standardised.len() / self.columns.len()
+    }
+
+    /// The rows numbered `batch`, shape [rows, D], with fresh noise.
+    fn tensor(&self, batch: &[usize], random: &mut ChaCha8Rng, device: &Device) -> Tensor<2> {
+        let features = self.columns.len();
+        let mut values = Vec::with_capacity(batch.len() * features);
+        for number in batch {
+            let row = &self.standardised[number * features..][..features];
+            values.extend(row.iter().zip(self.columns).map(|(x, column)| x + column.noise(random)));
+        }
+        Tensor::from_data(TensorData::new(values, [batch.len(), features]), device)
+    }
+}
+
+/// Trains on `training` and stops on `validation`, both row-major in raw units.
+pub fn fit(
+    options: &Options,
+    training: &[f32],
+    validation: &[f32],
+    columns: &[Column],
+    mut progress: impl FnMut(Epoch),
+) -> Result<Fitted> {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let plain = Device::flex();
+    let device = plain.clone().autodiff();
+    let mut flow = Flow::new(&options.architecture, columns.len(), &mut random, &device);
+    let mut optimizer = AdamWConfig::new()
+        .with_weight_decay(0.0)
+        .with_epsilon(1e-8)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
+        .init();
+    let training = Rows::new(training, columns);
+    let validation = Rows::new(validation, columns);
+    let mut order: Vec<usize> = (0..training.count()).collect();
+    let mut learning_rate = options.learning_rate;
+    let mut best: Option<(Epoch, Flow)> = None;
+    let mut since_change = 0;
+    let mut run = 0;
+    for number in 1..=options.epochs {
+        run = number;
+        order.shuffle(&mut random);
+        let (mut sum, mut rows) = (0.0, 0);
+        for batch in order.chunks(options.batch_size) {
+            let x = training.tensor(batch, &mut random, &device);
+            let loss = -flow.log_density(x).mean();
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            // A step along a gradient that is no number would end the run.
+            if value.is_finite() {
+                let gradients = GradientsParams::from_grads(loss.backward(), &flow);
+                flow = optimizer.step(learning_rate, flow, gradients);
+                sum += value * batch.len() as f64;
+                rows += batch.len();
+            }
+        }
+        let validation_loss = validation_loss(&flow.valid(), &validation, options.seed, &plain);
+        let better = validation_loss.is_finite()
+            && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
+        let best_number = if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
+        let training_loss = sum / f64::from(rows.max(1) as u32);
+        let epoch = Epoch { number, training_loss, validation_loss, best: best_number };
+        if better {
+            best = Some((epoch, flow.valid()));
+            since_change = 0;
+        } else {
+            since_change += 1;
+        }
+        progress(epoch);
+        if number - best_number >= options.patience {
+            break;
+        }
+        if since_change * 3 >= options.patience {
+            learning_rate *= 0.5;
+            since_change = 0;
+        }
+    }
+    let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
+    Ok(Fitted { flow, best, epochs: run })
+}
+
+/// Mean negative log-density, with the same noise every time so that epochs compare.
+fn validation_loss(flow: &Flow, rows: &Rows, seed: u64, device: &Device) -> f64 {
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x7661_6c69_6461_7465);
+    let numbers: Vec<usize> = (0..rows.count()).collect();
+    let mut sum = 0.0;
+    for batch in numbers.chunks(VALIDATION_BATCH) {
+        let x = rows.tensor(batch, &mut random, device);
+        sum -= f64::from(flow.log_density(x).sum().into_scalar::<f32>());
+    }
+    sum / rows.count() as f64
+}

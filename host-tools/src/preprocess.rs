@@ -1,0 +1,102 @@
+//! Standardisation of the features, and noise for those that come in steps.
+
+use flowlet::Standardisation;
+use flowlet::write::Feature;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::dataset::Dataset;
+
+/// Values further than this many standard deviations from the mean do not count in either.
+const WILD: f64 = 20.0;
+
+/// What training does with one column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// As the file will hold it.
+    pub feature: Feature,
+    /// Width of the steps that the column comes in, raw units: a counter, or few digits.
+    pub step: Option<f32>,
+    /// Every value is the same.
+    pub constant: bool,
+}
+
+impl Column {
+    /// A raw value as the device standardises it.
+    pub fn standardise(&self, x: f32) -> f32 {
+        let Feature { centre, scale, low, high, .. } = self.feature;
+        Standardisation { centre, scale, low, high }.inverse(x)
+    }
+
+    /// Uniform noise of one step, centred, in standardised units: a column of steps has no
+    /// density, and a flow would put spikes on them (Theis et al. 2016, "A note on the
+    /// evaluation of generative models", section 3.1).
+    pub fn noise(&self, random: &mut ChaCha8Rng) -> f32 {
+        match self.step {
+            Some(step) => (random.random::<f32>() - 0.5) * step / self.feature.scale,
+            None => 0.0,
+        }
+    }
+}
+
+/// Fits every column of `dataset`.
+pub fn fit(dataset: &Dataset) -> Vec<Column> {
+    let column = |(index, name): (usize, &String)| {
+        let values: Vec<f32> = dataset.rows().map(|row| row[index]).collect();
+        fit_column(name, values)
+    };
+    dataset.names.iter().enumerate().map(column).collect()
+}
+
+fn fit_column(name: &str, mut values: Vec<f32>) -> Column {
+    values.sort_unstable_by(f32::total_cmp);
+    let (low, high) = (values[0], values[values.len() - 1]);
+    let constant = low == high;
+    let (centre, scale) = match constant {
+        // A hundredth of its size stands for a deviation from a constant.
+        true => (low, (low.abs() / 100.0).max(1e-6)),
+        false => mean_and_deviation(&values),
+    };
+    let step = if constant { Some(scale) } else { step(&values) };
+    let feature = Feature { name: name.into(), centre, scale, low, high };
+    Column { feature, step, constant }
+}
+
+/// Mean and standard deviation of what is not wild, so that a broken row does not flatten the
+/// whole feature.
+fn mean_and_deviation(sorted: &[f32]) -> (f32, f32) {
+    let mut kept = sorted;
+    loop {
+        let count = kept.len() as f64;
+        let mean = kept.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+        let squares = kept.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
+        let deviation = (squares / count).sqrt();
+        let inside = |x: &f32| (f64::from(*x) - mean).abs() <= WILD * deviation;
+        let start = kept.partition_point(|x| !inside(x) && f64::from(*x) < mean);
+        let end = kept.partition_point(|x| inside(x) || f64::from(*x) < mean);
+        let next = &kept[start..end];
+        if next.len() == kept.len() || next.first() == next.last() {
+            return (mean as f32, (deviation as f32).max(f32::MIN_POSITIVE));
+        }
+        kept = next;
+    }
+}
+
+/// The step of a column whose values repeat on a regular grid, such as integers.
+///
+/// At least four rows a distinct value on average, and every gap a multiple of the smallest.
+fn step(sorted: &[f32]) -> Option<f32> {
+    let mut distinct = sorted.to_vec();
+    distinct.dedup();
+    if distinct.len() * 4 > sorted.len() {
+        return None;
+    }
+    let low = f64::from(distinct[0]);
+    let gaps = distinct.windows(2).map(|pair| f64::from(pair[1]) - f64::from(pair[0]));
+    let step = gaps.fold(f64::INFINITY, f64::min);
+    let on_grid = |x: &f32| {
+        let steps = (f64::from(*x) - low) / step;
+        (steps - steps.round()).abs() < 0.05
+    };
+    distinct.iter().all(on_grid).then_some(step as f32)
+}

@@ -1,0 +1,46 @@
+//! `flowlet sample`: rows drawn from the learned density.
+
+use std::path::PathBuf;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::device;
+use crate::error::Result;
+use crate::output;
+
+/// Draw rows from a model.
+///
+/// The generator is ChaCha8 of the rand_chacha crate, seeded by its `seed_from_u64`: a firmware
+/// with the same generator and seed draws the same rows, bit for bit.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Model file.
+    model: PathBuf,
+    /// Number of rows.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    rows: u64,
+    /// Seed of the generator.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Standard deviation of the base: below 1 for more typical rows, above for rarer ones.
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f32,
+    /// CSV file to write; standard output without it.
+    #[arg(short, long, value_name = "CSV")]
+    output: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let file = device::read(&arguments.model)?;
+    let mut device = device::open(&file, &arguments.model.display().to_string())?;
+    let mut random = ChaCha8Rng::seed_from_u64(arguments.seed);
+    let mut row = vec![0.0; device.features()];
+    let mut output = output::Table::create(arguments.output.as_deref(), &device.feature_names())?;
+    for _ in 0..arguments.rows {
+        device.sample(&mut random, arguments.temperature, &mut row)?;
+        output.row(row.iter().map(f32::to_string))?;
+    }
+    output.finish()
+}

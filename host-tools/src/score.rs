@@ -1,0 +1,51 @@
+//! `flowlet score`: one line out for each row in, as the device would compute it.
+
+use std::path::PathBuf;
+
+use crate::dataset::Table;
+use crate::device;
+use crate::error::Result;
+use crate::output;
+
+/// Score the rows of a CSV file.
+///
+/// Writes the columns log_density (nats, raw units), score (its negative) and anomaly (1 where
+/// the score is above the model's threshold, empty where the model has none). Columns are
+/// matched by name, others are ignored, and rows are read as they come, so that a file may be
+/// larger than memory. Numbers are written so that they read back to the same bits.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Model file.
+    model: PathBuf,
+    /// CSV file of rows; `-` for standard input.
+    rows: PathBuf,
+    /// CSV file to write; standard output without it.
+    #[arg(short, long, value_name = "CSV")]
+    output: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let file = device::read(&arguments.model)?;
+    let mut device = device::open(&file, &arguments.model.display().to_string())?;
+    let threshold = device.threshold();
+    let mut table = Table::open(&arguments.rows)?;
+    let columns =
+        device.feature_names().iter().map(|name| table.column(name)).collect::<Result<Vec<_>>>()?;
+    let header = ["log_density", "score", "anomaly"];
+    let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
+    let mut row = Vec::new();
+    while table.advance()? {
+        row.clear();
+        for column in &columns {
+            row.push(table.value(*column)?);
+        }
+        let log_density = device.log_density(&row)?;
+        let anomaly = match threshold {
+            Some(threshold) => u8::from(-log_density > threshold.score).to_string(),
+            None => String::new(),
+        };
+        output.row([log_density.to_string(), (-log_density).to_string(), anomaly])?;
+    }
+    output.finish()
+}
