@@ -91,6 +91,13 @@ impl Flow {
         }
     }
 
+    /// Moves every weight to `decay` of itself and the rest of `other`'s.
+    pub fn average(&mut self, other: &Self, decay: f64) {
+        for (own, other) in self.couplings.iter_mut().zip(&other.couplings) {
+            own.average(other, decay);
+        }
+    }
+
     /// The layers as the device's file holds them.
     pub fn export(&self) -> Vec<Layer> {
         let mut layers = Vec::new();

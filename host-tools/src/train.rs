@@ -58,6 +58,10 @@ pub struct Arguments {
     /// Learning rate at the start.
     #[arg(long, default_value_t = 2e-3, value_parser = positive)]
     learning_rate: f64,
+    /// Standard deviation of the Gaussian noise on training rows, in standard deviations of each
+    /// feature; by default 0.1 for up to 4000 rows, then shrinking with the root of their number.
+    #[arg(long, value_parser = noise)]
+    noise: Option<f32>,
     /// Epochs without a better validation loss after which training stops.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     patience: u32,
@@ -88,6 +92,13 @@ fn positive(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
         _ => Err("expected a number between 0 and 1".into()),
+    }
+}
+
+fn noise(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".into()),
     }
 }
 
@@ -148,6 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         epochs: arguments.epochs as usize,
         batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
         learning_rate: arguments.learning_rate,
+        noise: arguments.noise.unwrap_or(default_noise(rows)),
         patience: arguments.patience as usize,
         seed: arguments.seed,
     };
@@ -169,6 +181,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("epochs", format!("{} of {}", fitted.best.number, fitted.epochs)),
         ("training_log_density", format!("{:.4}", -fitted.best.training_loss)),
         ("validation_log_density", format!("{:.4}", -fitted.best.validation_loss)),
+        ("noise", format!("{:.4}", options.noise)),
         ("dequantised", stepped.join(",")),
     ];
     let math = match arguments.math {
@@ -210,6 +223,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Small sets take small steps, large sets larger ones for speed.
 fn default_batch_size(rows: usize) -> usize {
     (rows / 32).clamp(32, 256)
+}
+
+/// The fewer the rows, the wider each must stand for its neighbourhood.
+fn default_noise(rows: usize) -> f32 {
+    (0.1 * (4000.0 / rows as f32).sqrt()).min(0.1)
 }
 
 fn split(arguments: &Arguments) -> Result<Split> {
