@@ -1,0 +1,84 @@
+//! What a model costs on a Cortex-M4: `cargo xtask bench` traces the functions `measured_*` and
+//! counts their instructions and cycles, and this firmware paints its stack to find their peak.
+//!
+//! Rows come from `rows.f32` in the emulator's working directory.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+
+use cortex_m::register::msp;
+use cortex_m_rt::entry;
+use flowlet::{Error, include_model};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use semihosting::fs::File;
+use semihosting::io::Read;
+use semihosting::println;
+
+include!(concat!(env!("OUT_DIR"), "/detector.rs"));
+
+/// Words of stack that are painted: more than any call needs.
+const PAINTED: usize = 8192;
+/// What unused stack holds.
+const PAINT: u32 = 0xC0DE_57AC;
+
+#[inline(never)]
+fn measured_from_bytes(bytes: &'static [u8]) -> Result<Detector, Error> {
+    Detector::from_bytes(bytes)
+}
+
+#[inline(never)]
+fn measured_log_density(flow: &Detector, x: &[f32; FEATURES]) -> Result<f32, Error> {
+    flow.log_density(x)
+}
+
+#[inline(never)]
+fn measured_sample(flow: &Detector, random: &mut ChaCha8Rng) -> Result<[f32; FEATURES], Error> {
+    flow.sample(random, 1.0)
+}
+
+#[entry]
+fn main() -> ! {
+    let bytes = include_model!(env!("FLOWLET_MODEL"));
+    let flow = measured_from_bytes(bytes).unwrap();
+    let mut rows = File::open(c"rows.f32").unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut row = [[0; 4]; FEATURES];
+    let mut x = [0.0; FEATURES];
+    while rows.read_exact(row.as_flattened_mut()).is_ok() {
+        x = row.map(f32::from_le_bytes);
+        black_box(measured_log_density(&flow, black_box(&x)).unwrap());
+        black_box(measured_sample(&flow, &mut random).unwrap());
+    }
+
+    let peak = peak_stack(|| touch(measured_from_bytes(black_box(bytes))));
+    println!("stack from_bytes {peak}");
+    let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x))));
+    println!("stack log_density {peak}");
+    let peak = peak_stack(|| touch(measured_sample(&flow, &mut random)));
+    println!("stack sample {peak}");
+    semihosting::process::exit(0)
+}
+
+/// Bytes of stack that `call` uses, its own frame included.
+#[inline(never)]
+fn peak_stack(call: impl FnOnce()) -> usize {
+    let top = msp::read() as *mut u32;
+    let bottom = top.wrapping_sub(PAINTED);
+    for depth in 0..PAINTED {
+        // SAFETY: these words lie between the stack pointer and the end of RAM's megabytes of
+        // unused stack; nothing lives there.
+        unsafe { bottom.wrapping_add(depth).write_volatile(PAINT) };
+    }
+    call();
+    let unused = (0..PAINTED).take_while(|depth| {
+        // SAFETY: as above.
+        unsafe { bottom.wrapping_add(*depth).read_volatile() == PAINT }
+    });
+    (PAINTED - unused.count()) * 4
+}
+
+fn touch<T>(value: T) {
+    black_box(value);
+}

@@ -1,0 +1,76 @@
+//! Scores every row of a file on a Cortex-M4.
+//!
+//! The model of `FLOWLET_MODEL` lies in flash. Rows come from `rows.f32` in the emulator's
+//! working directory, D little-endian f32 a row; `scores.f32` gets one f32 a row. On a board,
+//! `read_row` would read the sensors instead.
+#![no_std]
+#![no_main]
+
+use cortex_m as _;
+use cortex_m_rt::entry;
+use defmt_semihosting as _;
+use flowlet::include_model;
+use semihosting::fs::File;
+use semihosting::io::{self, Read, Write};
+use semihosting::process;
+
+include!(concat!(env!("OUT_DIR"), "/detector.rs"));
+
+/// Why the firmware stopped.
+enum Failure {
+    Flow(flowlet::Error),
+    File,
+}
+
+impl From<flowlet::Error> for Failure {
+    fn from(error: flowlet::Error) -> Self {
+        Self::Flow(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(_: io::Error) -> Self {
+        Self::File
+    }
+}
+
+#[entry]
+fn main() -> ! {
+    match run() {
+        Ok((rows, anomalies)) => {
+            defmt::info!("{} rows scored, {} of them anomalies", rows, anomalies);
+            process::exit(0)
+        }
+        Err(Failure::Flow(error)) => defmt::error!("{}", error),
+        Err(Failure::File) => defmt::error!("cannot read rows.f32 or write scores.f32"),
+    }
+    process::exit(1)
+}
+
+fn run() -> Result<(u32, u32), Failure> {
+    let flow = Detector::from_bytes(include_model!(env!("FLOWLET_MODEL")))?;
+    let vectors = flow.self_test()?;
+    defmt::info!("model of {} features, {} self-test vectors pass", FEATURES, vectors);
+    let threshold = flow.threshold().map_or(f32::INFINITY, |threshold| threshold.score);
+
+    let mut rows = File::open(c"rows.f32")?;
+    let mut scores = File::create(c"scores.f32")?;
+    let (mut count, mut anomalies) = (0, 0);
+    while let Some(row) = read_row(&mut rows)? {
+        let score = flow.score(&row)?;
+        scores.write_all(&score.to_le_bytes())?;
+        count += 1;
+        anomalies += u32::from(score > threshold);
+    }
+    Ok((count, anomalies))
+}
+
+/// The next row, or none at the end of the file.
+fn read_row(rows: &mut File) -> Result<Option<[f32; FEATURES]>, io::Error> {
+    let mut bytes = [[0; 4]; FEATURES];
+    match rows.read_exact(bytes.as_flattened_mut()) {
+        Ok(()) => Ok(Some(bytes.map(f32::from_le_bytes))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}

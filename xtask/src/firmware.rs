@@ -1,0 +1,135 @@
+//! Builds the example firmwares and reads their ELF files.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+
+use crate::setup;
+
+/// Where the firmware workspace lies.
+pub fn folder() -> PathBuf {
+    crate::root().join("examples/firmware")
+}
+
+/// A cargo command for `target`, in the firmware workspace.
+///
+/// Without rustup's target, core is built from Debian's sources.
+pub fn cargo(target: &str) -> Command {
+    let mut command = match setup::missing_targets().contains(&target) {
+        false => Command::new("cargo"),
+        true => Command::new("/usr/bin/cargo"),
+    };
+    command.current_dir(folder());
+    if setup::missing_targets().contains(&target) {
+        command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+        command.env("CARGO_UNSTABLE_BUILD_STD", "core").env_remove("RUSTUP_TOOLCHAIN");
+        // Debian's compiler has no linker for Cortex-M; rustup's own does.
+        let linker = crate::read(Command::new("rustc").args(["--print", "sysroot"]));
+        let root = linker.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let libraries = Path::new(&root.unwrap_or_default()).join("lib/rustlib");
+        let hosts = std::fs::read_dir(libraries).into_iter().flatten().flatten();
+        if let Some(linker) =
+            hosts.map(|host| host.path().join("bin/rust-lld")).find(|p| p.exists())
+        {
+            let name = target.to_uppercase().replace(['-', '.'], "_");
+            command.env(format!("CARGO_TARGET_{name}_LINKER"), linker);
+        }
+    }
+    command
+}
+
+/// Builds the firmware `name` for the Cortex-M4 around a model file; the path of its ELF file.
+pub fn build(name: &str, model: &Path) -> Result<PathBuf> {
+    let target = "thumbv7em-none-eabihf";
+    let mut command = cargo(target);
+    command.args(["build", "--quiet", "--release", "--package", name, "--target", target]);
+    crate::run(command.env("FLOWLET_MODEL", model))?;
+    Ok(folder().join("target").join(target).join("release").join(name))
+}
+
+/// Bytes in an ELF file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sizes {
+    /// Code of the crate, of libm, and of the measured calls that they are inlined into.
+    pub text: u64,
+    /// Constants, all of the firmware but the model file.
+    pub rodata: u64,
+    /// Initialised statics of the crate.
+    pub data: u64,
+    /// Zeroed statics of the crate.
+    pub bss: u64,
+    /// All of the firmware that lies in flash, the model file included.
+    pub flash: u64,
+    /// All initialised and zeroed statics of the firmware.
+    pub statics: u64,
+}
+
+/// Weighs an ELF file that holds a model file of `model` bytes.
+pub fn sizes(elf: &[u8], model: u64) -> Result<Sizes> {
+    let file = object::File::parse(elf).context("not an ELF file")?;
+    let mut sizes = Sizes::default();
+    for section in file.sections() {
+        match section.kind() {
+            SectionKind::Text => sizes.flash += section.size(),
+            SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => {
+                sizes.flash += section.size();
+                sizes.rodata += section.size();
+            }
+            SectionKind::Data => {
+                sizes.flash += section.size();
+                sizes.statics += section.size();
+            }
+            SectionKind::UninitializedData => sizes.statics += section.size(),
+            _ => {}
+        }
+    }
+    sizes.rodata = sizes.rodata.saturating_sub(model);
+    for symbol in file.symbols() {
+        let (Ok(name), Some(section)) = (symbol.name(), symbol.section_index()) else { continue };
+        let name = demangle(name);
+        let ours = name.contains("flowlet::");
+        match file.section_by_index(section).map(|section| section.kind()) {
+            Ok(SectionKind::Text) if ours || name.contains("libm::") || is_measured(&name) => {
+                sizes.text += symbol.size();
+            }
+            Ok(SectionKind::Data) if ours => sizes.data += symbol.size(),
+            Ok(SectionKind::UninitializedData) if ours => sizes.bss += symbol.size(),
+            _ => {}
+        }
+    }
+    Ok(sizes)
+}
+
+/// Addresses of the functions `measured_*`, by the rest of their names.
+pub fn measured(elf: &[u8]) -> Result<BTreeMap<u64, String>> {
+    let file = object::File::parse(elf).context("not an ELF file")?;
+    let functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let measured = functions.filter_map(|symbol| {
+        let name = demangle(symbol.name().ok()?);
+        let (_, rest) = name.split_once("::measured_")?;
+        // A function's address has its lowest bit set for Thumb.
+        Some((symbol.address() & !1, rest.to_owned()))
+    });
+    Ok(measured.collect())
+}
+
+/// The addresses of the function of this name.
+pub fn function(elf: &[u8], name: &str) -> Result<Range<u64>> {
+    let file = object::File::parse(elf).context("not an ELF file")?;
+    let mut functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let found = functions.find(|symbol| symbol.name().is_ok_and(|own| demangle(own) == name));
+    let symbol = found.with_context(|| format!("the firmware has no function {name}"))?;
+    Ok(symbol.address() & !1..(symbol.address() & !1) + symbol.size())
+}
+
+fn is_measured(name: &str) -> bool {
+    name.contains("::measured_")
+}
+
+fn demangle(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}

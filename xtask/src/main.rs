@@ -1,0 +1,82 @@
+//! `cargo xtask`: sets up, demonstrates, measures and tests flowlet.
+
+mod bench;
+mod cycles;
+mod demo;
+mod emulator;
+mod firmware;
+mod setup;
+mod steps;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+/// Sets up, demonstrates, measures and tests flowlet.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Verb {
+    /// Find or install what the other verbs need, and say so.
+    Setup,
+    /// Train on real rows, score the test rows on the host and on an emulated Cortex-M4, compare.
+    Demo(demo::Arguments),
+    /// Count what a row costs on a Cortex-M4.
+    Bench,
+    /// Run every check.
+    Test(steps::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Verb::parse() {
+        Verb::Setup => setup::run(),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Bench => bench::run(),
+        Verb::Test(arguments) => steps::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
+}
+
+/// A folder for results under `target`, made if need be.
+fn results(name: &str) -> Result<PathBuf> {
+    let folder = root().join("target").join(name);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {folder:?}"))?;
+    Ok(folder)
+}
+
+/// Runs `command` with its output shown.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| spell(command))?;
+    if !status.success() {
+        bail!("{}: {status}", spell(command));
+    }
+    Ok(())
+}
+
+/// Runs `command` and returns its standard output.
+fn read(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| spell(command))?;
+    if !output.status.success() {
+        bail!("{}: {}\n{}", spell(command), output.status, String::from_utf8_lossy(&output.stdout));
+    }
+    Ok(output.stdout)
+}
+
+/// The command as one would type it.
+fn spell(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
