@@ -1,5 +1,39 @@
 //! Normalizing flows on microcontrollers: log-densities, samples and anomaly scores of sensor
 //! rows, in f32, without an allocator.
+//!
+//! A normalizing flow maps a row x by a bijection to a base sample z of known density, so that
+//! `log p(x) = log p(z) + log |det dz/dx|` ([Rezende and Mohamed
+//! 2015](https://arxiv.org/abs/1505.05770)). This crate reads a trained one from a model file in
+//! flash; the host tool of the same name trains it.
+//!
+//! ```
+//! use flowlet::{Flow, include_model};
+//!
+//! let flow = Flow::<3, 16>::from_bytes(include_model!("../tests/golden/small.flow"))?;
+//! flow.self_test()?; // the log-densities that the host computed, to the last bit
+//! let score = flow.score(&[1.0, 20.5, 0.3])?; // nats, higher is less probable
+//! if flow.is_anomaly(&[1.0, 20.5, 0.3])? {
+//!     println!("score {score}");
+//! }
+//! assert_eq!(flow.score(&[1.0, f32::NAN, 0.3]), Err(flowlet::Error::NotFinite { feature: 1 }));
+//! # Ok::<(), flowlet::Error>(())
+//! ```
+//!
+//! # Contents
+//!
+//! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
+//!   [`Model`] is the same with sizes known at run time and memory from the caller.
+//! - [`file`] is the model file's format and checks, [`Error`] every refusal.
+//! - [`bijection`] has the layers, [`Network`] their conditioner, [`kernel`] the inner loop.
+//! - [`Standardisation`] is the first step from a raw row, [`Math`] the arithmetic of exp, ln and
+//!   sqrt.
+//! - `write` (feature) makes model files.
+//!
+//! # Rules
+//!
+//! forward maps z to x, inverse x to z; a log-density is in nats and the row's own units. Bad
+//! input gives an error, and no call panics. Two cores with the same arithmetic give the same
+//! bits.
 #![no_std]
 #![forbid(unsafe_code)]
 
