@@ -1,6 +1,6 @@
 //! Bijections: invertible maps of a whole row with tractable log-determinants.
 //!
-//! A bijection is two methods. In a file each one is a [`Record`] of fixed size and the
+//! A bijection is two methods. In a file each one is a `Record` of fixed size and the
 //! parameters that it points to; it is read where it lies, checked when the file is loaded.
 
 mod coupling;

@@ -23,7 +23,7 @@
 //!
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
 //!   [`Model`] is the same with sizes known at run time and memory from the caller.
-//! - [`file`] is the model file's format and checks, [`Error`] every refusal.
+//! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`Network`] their conditioner, [`kernel`] the inner loop.
 //! - [`Standardisation`] is the first step from a raw row, [`Math`] the arithmetic of exp, ln and
 //!   sqrt.

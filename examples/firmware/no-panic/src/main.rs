@@ -30,7 +30,9 @@ fn main() -> ! {
     let _ = black_box(everything::<flowlet::Micromath>(bytes));
     #[cfg(feature = "planted")]
     black_box(bytes[black_box(1)]);
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// Every function of the crate's interface, on a file and rows that the compiler cannot know.
