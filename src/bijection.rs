@@ -11,19 +11,19 @@ pub use coupling::{Coupling, Half};
 pub(crate) use coupling::{log_scale_row, shift_row};
 pub use permutation::Permutation;
 
+use core::ops::Range;
+
 use crate::Error;
 use crate::math::Math;
 use crate::network::Scratch;
 
 /// An invertible map of a row onto itself.
 pub(crate) trait Bijection<'m>: Copy {
-    /// Reads the layer that `record` describes. `parameters` starts at its offset; returned
-    /// with the layer is what remains behind its own parameters.
-    fn take(
-        record: &Record,
-        features: usize,
-        parameters: &'m [f32],
-    ) -> Result<(Self, &'m [f32]), Error>;
+    /// Views the layer that `record` describes; `parameters` starts at its offset.
+    fn new(record: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self;
+
+    /// Refuses what no such layer can be. Returns how many parameter words it takes.
+    fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error>;
 
     /// x to z, in place. Returns log |det dz/dx|.
     fn inverse<M: Math>(&self, row: &mut [f32], scratch: &mut Work<'_>) -> f32;
@@ -58,15 +58,23 @@ pub(crate) struct Record<'m> {
     pub words: &'m [u32; Record::WORDS],
 }
 
-impl Record<'_> {
+impl<'m> Record<'m> {
     /// Words of a record.
     pub const WORDS: usize = 12;
     /// Words in front of those that a kind defines: kind, offset and length.
     pub const HEAD: usize = 3;
+    /// Settings behind the head.
+    pub const SETTINGS: usize = Self::WORDS - Self::HEAD;
 
     /// Setting `index`, counted behind the head.
     pub fn word(&self, index: usize) -> usize {
         self.words.get(Self::HEAD + index).map_or(0, |word| *word as usize)
+    }
+
+    /// `count` settings from `index` on, or none where the record is too short.
+    pub fn slice(&self, index: usize, count: usize) -> &'m [u32] {
+        let from = self.words.get(Self::HEAD + index..);
+        from.and_then(|words| words.get(..count)).unwrap_or_default()
     }
 
     /// The refusal of setting `index`.
@@ -74,9 +82,9 @@ impl Record<'_> {
         Error::Shape { layer: self.layer, word: Self::HEAD + index }
     }
 
-    /// Refuses settings from `index` on that are not zero: a later version gave them meaning.
-    pub fn unused_from(&self, index: usize) -> Result<(), Error> {
-        match (index..Self::WORDS - Self::HEAD).find(|index| self.word(*index) != 0) {
+    /// Refuses settings that are not zero: a later version gave them meaning.
+    pub fn unused(&self, mut indices: Range<usize>) -> Result<(), Error> {
+        match indices.find(|index| self.word(*index) != 0) {
             Some(index) => Err(self.shape(index)),
             None => Ok(()),
         }
@@ -106,20 +114,22 @@ macro_rules! bijections {
         }
 
         impl<'m> Layer<'m> {
-            /// Reads the layer of `record`, which must take all of `parameters`.
-            pub(crate) fn read(
-                record: &Record,
+            /// Views the layer of `record`; none if its kind is unknown.
+            pub(crate) fn new(
+                record: &Record<'m>,
                 features: usize,
                 parameters: &'m [f32],
-            ) -> Result<(Self, &'m [f32]), Error> {
+            ) -> Option<Self> {
                 let [kind, ..] = *record.words;
                 match kind {
-                    $($number => {
-                        let (layer, rest) = $name::take(record, features, parameters)?;
-                        Ok((Self::$name(layer), rest))
-                    })*
-                    _ => Err(Error::Kind { layer: record.layer, kind }),
+                    $($number => Some(Self::$name($name::new(record, features, parameters))),)*
+                    _ => None,
                 }
+            }
+
+            /// Refuses what no such layer can be. Returns how many parameter words it takes.
+            pub(crate) fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
+                match self { $(Self::$name(layer) => layer.check(record, features),)* }
             }
 
             /// The layer's kind.

@@ -117,29 +117,38 @@ fn accumulate(sums: &mut Block, column: &Block, value: f32) {
 /// Rectifies `values` and lists the positive ones in `units`; NaN counts as zero.
 ///
 /// Returns how many are listed, or none where more than four fifths are: then reading all of
-/// `values` costs less than visiting one by one.
+/// `values` costs less than visiting one by one, and nothing is listed.
 #[inline(never)]
-pub(crate) fn rectify(values: &mut [f32], units: &mut [Unit]) -> Option<usize> {
-    let all = values.len();
+pub(crate) fn rectify(values: &mut [Block], units: &mut [Unit]) -> Option<usize> {
+    let most_zeros = values.len() * ROWS / 5;
+    let mut zeros = 0;
+    for block in values.iter() {
+        zeros += block.iter().filter(|value| !is_positive(value.to_bits())).count();
+        if zeros > most_zeros {
+            return Some(list(values.as_flattened(), units));
+        }
+    }
+    if zeros > 0 {
+        for value in values.as_flattened_mut() {
+            *value = if is_positive(value.to_bits()) { *value } else { 0.0 };
+        }
+    }
+    None
+}
+
+/// Lists the positive ones of `values` in `units`. Returns how many they are.
+#[inline(always)]
+fn list(values: &[f32], units: &mut [Unit]) -> usize {
     let room = units.len();
     let mut free = units.iter_mut();
-    for (index, value) in (0..).zip(values.iter()) {
+    for (index, value) in (0..).zip(values) {
         if is_positive(value.to_bits())
             && let Some(unit) = free.next()
         {
             *unit = Unit { bits: value.to_bits(), index };
         }
     }
-    let count = room - free.len();
-    if count <= all * 4 / 5 {
-        return Some(count);
-    }
-    if count < all {
-        for value in values {
-            *value = if is_positive(value.to_bits()) { *value } else { 0.0 };
-        }
-    }
-    None
+    room - free.len()
 }
 
 /// Whether x > 0, by its bits: they lie between those of 0 and those of NaN. Integer

@@ -193,10 +193,11 @@ impl<'m, M: Math> Model<'m, M> {
         let mut rest = self.parameters;
         for (number, words) in self.records.iter().enumerate() {
             let record = Record { layer: number, words };
-            let (layer, behind) = Layer::read(&record, self.features, rest)?;
-            let [_, offset, length, ..] = *words;
+            let [kind, offset, length, ..] = *words;
+            let layer = Layer::new(&record, self.features, rest)
+                .ok_or(Error::Kind { layer: number, kind })?;
             let expected_offset = self.parameters.len() - rest.len();
-            let expected_length = rest.len() - behind.len();
+            let expected_length = layer.check(&record, self.features)?;
             if (offset as usize, length as usize) != (expected_offset, expected_length) {
                 let layer = number;
                 return Err(Error::Parameters {
@@ -207,22 +208,9 @@ impl<'m, M: Math> Model<'m, M> {
                     expected_length,
                 });
             }
-            let mut own = rest.iter().take(expected_length);
-            if let Some(index) = own.position(|parameter| !parameter.is_finite()) {
+            let (own, behind) = rest.split_at_checked(expected_length).unwrap_or_default();
+            if let Some(index) = own.iter().position(|parameter| !parameter.is_finite()) {
                 return Err(Error::Parameter { layer: number, index });
-            }
-            if let Layer::Permutation(permutation) = layer {
-                let mut seen = 0u64;
-                for (index, from) in permutation.order().enumerate() {
-                    let bit = u32::try_from(from)
-                        .ok()
-                        .and_then(|from| 1u64.checked_shl(from))
-                        .unwrap_or(0);
-                    if from >= self.features || seen & bit != 0 {
-                        return Err(Error::Permutation { layer: number, index });
-                    }
-                    seen |= bit;
-                }
             }
             self.width = self.width.max(layer.width());
             rest = behind;
@@ -297,12 +285,10 @@ impl<'m, M: Math> Model<'m, M> {
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer<'m>> + use<'m, M> {
         let (features, parameters) = (self.features, self.parameters);
         self.records.iter().enumerate().filter_map(move |(layer, words)| {
-            // Read before, in `check_layers`, hence never skipped here.
+            // Each was made once before, in `check_layers`, hence none is left out here.
             let record = Record { layer, words };
             let [_, offset, ..] = *words;
-            let (layer, _) =
-                Layer::read(&record, features, parameters.get(offset as usize..)?).ok()?;
-            Some(layer)
+            Layer::new(&record, features, parameters.get(offset as usize..)?)
         })
     }
 

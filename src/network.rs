@@ -10,34 +10,24 @@ use crate::kernel::{self, Block, Inputs, ROWS, Unit, blocks};
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;
 
-/// A dense layer: W in blocks of rows, each with its bias in front.
-#[derive(Clone, Copy, Debug, Default)]
-struct Linear<'m> {
-    rows: usize,
-    columns: usize,
-    weights: &'m [Block],
-}
-
-impl<'m> Linear<'m> {
-    /// Words that `rows` x `columns` weights and their biases take.
-    fn words(rows: usize, columns: usize) -> Option<usize> {
-        blocks(rows).checked_mul(columns.checked_add(1)?)?.checked_mul(ROWS)
-    }
-
-    /// Takes the layer from the front of `parameters`.
-    fn take(rows: usize, columns: usize, parameters: &'m [f32]) -> Option<(Self, &'m [f32])> {
-        let (weights, rest) = parameters.split_at_checked(Self::words(rows, columns)?)?;
-        let (weights, _) = weights.as_chunks();
-        Some((Self { rows, columns, weights }, rest))
-    }
+/// Takes a dense layer of `rows` x `columns` from the front of `parameters`: its blocks, and what
+/// remains.
+fn take(rows: usize, columns: usize, parameters: &[f32]) -> Option<(&[Block], &[f32])> {
+    let words = blocks(rows).checked_mul(columns.checked_add(1)?)?.checked_mul(ROWS)?;
+    let (weights, rest) = parameters.split_at_checked(words)?;
+    let (weights, _) = weights.as_chunks();
+    Some((weights, rest))
 }
 
 /// A network borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub struct Network<'m> {
-    hidden: [Linear<'m>; MAX_HIDDEN],
-    hidden_count: usize,
-    output: Linear<'m>,
+    inputs: usize,
+    /// Widths of the hidden layers.
+    widths: &'m [u32],
+    outputs: usize,
+    /// Of all layers, one behind the other, and what follows them.
+    parameters: &'m [f32],
 }
 
 impl<'m> Network<'m> {
@@ -45,42 +35,40 @@ impl<'m> Network<'m> {
     /// their widths.
     pub(crate) const WORDS: usize = 1 + MAX_HIDDEN;
 
-    /// Reads the network described from word `first` of `record` on.
-    ///
-    /// `parameters` is what follows the bijection's offset; returned with the network is what
-    /// remains behind its weights.
-    pub(crate) fn take(
-        record: &Record,
+    /// Views the network described from word `first` of `record` on.
+    pub(crate) fn new(
+        record: &Record<'m>,
         first: usize,
         inputs: usize,
         outputs: usize,
         parameters: &'m [f32],
-    ) -> Result<(Self, &'m [f32]), Error> {
-        let hidden_count = record.word(first);
-        if !(1..=MAX_HIDDEN).contains(&hidden_count) {
+    ) -> Self {
+        Self { inputs, widths: record.slice(first + 1, record.word(first)), outputs, parameters }
+    }
+
+    /// Refuses what is no network, or does not fit its parameters. Returns how many of them it
+    /// takes.
+    pub(crate) fn check(&self, record: &Record<'m>, first: usize) -> Result<usize, Error> {
+        let count = record.word(first);
+        if !(1..=MAX_HIDDEN).contains(&count) {
             return Err(record.shape(first));
         }
-        let mut hidden = [Linear::default(); MAX_HIDDEN];
-        let mut columns = inputs;
-        let mut rest = parameters;
-        for (number, layer) in hidden.iter_mut().enumerate() {
-            let word = first + 1 + number;
-            let rows = record.word(word);
-            if (number < hidden_count) != (rows > 0) || rows > usize::from(u16::MAX) {
+        record.unused(first + 1 + count..first + Self::WORDS)?;
+        let (mut columns, mut rest) = (self.inputs, self.parameters);
+        for (word, rows) in (first + 1..).zip(self.hidden()) {
+            if !(1..=usize::from(u16::MAX)).contains(&rows) {
                 return Err(record.shape(word));
             }
-            if rows > 0 {
-                (*layer, rest) = Linear::take(rows, columns, rest).ok_or(record.shape(word))?;
-                columns = rows;
-            }
+            (_, rest) = take(rows, columns, rest).ok_or(record.shape(word))?;
+            columns = rows;
         }
-        let (output, rest) = Linear::take(outputs, columns, rest).ok_or(record.shape(first))?;
-        Ok((Self { hidden, hidden_count, output }, rest))
+        (_, rest) = take(self.outputs, columns, rest).ok_or(record.shape(first))?;
+        Ok(self.parameters.len() - rest.len())
     }
 
     /// Widths of the hidden layers.
-    pub fn hidden(&self) -> impl Iterator<Item = usize> {
-        self.hidden.iter().take(self.hidden_count).map(|layer| layer.rows)
+    pub fn hidden(&self) -> impl Iterator<Item = usize> + use<'m> {
+        self.widths.iter().map(|width| *width as usize)
     }
 
     /// Units of the widest hidden layer, in whole blocks.
@@ -90,29 +78,34 @@ impl<'m> Network<'m> {
 
     /// Products of one pass, the zeros that a ReLU makes included.
     pub(crate) fn multiply_adds(&self) -> usize {
-        let layers = self.hidden.iter().take(self.hidden_count).chain([&self.output]);
-        layers.map(|layer| layer.rows * layer.columns).sum()
+        let columns = [self.inputs].into_iter().chain(self.hidden());
+        let rows = self.hidden().chain([self.outputs]);
+        rows.zip(columns).map(|(rows, columns)| rows * columns).sum()
     }
 
     /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it is read.
     pub(crate) fn run<'s>(&self, inputs: &[f32], scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
         let Scratch { values: [here, there], units } = scratch;
         let (mut here, mut there): (&mut [f32], &mut [f32]) = (here, there);
-        let (mut width, mut listed) = (0, None);
-        for (number, layer) in self.hidden.iter().take(self.hidden_count).enumerate() {
+        let (mut columns, mut rest) = (self.inputs, self.parameters);
+        let mut listed = None;
+        for (number, rows) in self.hidden().enumerate() {
             let source = match number {
                 0 => Inputs::All(inputs),
-                _ => Inputs::rectified(here.get(..width).unwrap_or_default(), units, listed),
+                _ => Inputs::rectified(here.get(..columns).unwrap_or_default(), units, listed),
             };
-            let (blocks_there, _) = there.as_chunks_mut();
-            let out = blocks_there.get_mut(..blocks(layer.rows)).unwrap_or_default();
-            kernel::apply(layer.columns, layer.weights, source, out);
+            let (out, _) = there.as_chunks_mut();
+            let out = out.get_mut(..blocks(rows)).unwrap_or_default();
+            // Taken before, in `check`, hence never missing here.
+            let (weights, behind) = take(rows, columns, rest).unwrap_or_default();
+            kernel::apply(columns, weights, source, out);
+            listed = kernel::rectify(out, units);
             core::mem::swap(&mut here, &mut there);
-            width = layer.rows;
-            listed = kernel::rectify(here.get_mut(..width).unwrap_or_default(), units);
+            (columns, rest) = (rows, behind);
         }
-        let values = here.get(..width).unwrap_or_default();
-        Outputs { layer: self.output, inputs: Inputs::rectified(values, units, listed) }
+        let (weights, _) = take(self.outputs, columns, rest).unwrap_or_default();
+        let values = here.get(..columns).unwrap_or_default();
+        Outputs { columns, weights, inputs: Inputs::rectified(values, units, listed) }
     }
 }
 
@@ -126,7 +119,8 @@ pub(crate) struct Scratch<'s> {
 
 /// A network's outputs, computed as they are read, so that no buffer has to hold them.
 pub(crate) struct Outputs<'m, 's> {
-    layer: Linear<'m>,
+    columns: usize,
+    weights: &'m [Block],
     inputs: Inputs<'s>,
 }
 
@@ -135,11 +129,10 @@ impl Iterator for Outputs<'_, '_> {
 
     /// The next [`ROWS`] outputs.
     fn next(&mut self) -> Option<Block> {
-        let Linear { columns, weights, .. } = self.layer;
-        let (block, rest) = weights.split_at_checked(columns + 1)?;
+        let (block, rest) = self.weights.split_at_checked(self.columns + 1)?;
         let mut out = [[0.0; ROWS]];
-        kernel::apply(columns, block, self.inputs, &mut out);
-        self.layer.weights = rest;
+        kernel::apply(self.columns, block, self.inputs, &mut out);
+        self.weights = rest;
         let [out] = out;
         Some(out)
     }

@@ -19,6 +19,9 @@ use crate::scalar::Affine;
 /// Features that one block of outputs serves.
 const GROUP: usize = ROWS / 2;
 
+/// First setting of the network.
+const NETWORK: usize = 2;
+
 /// Largest clip: exp(80) and exp(-80) are finite and not subnormal.
 const MAX_CLIP: f32 = 80.0;
 
@@ -105,25 +108,26 @@ impl<'m> Coupling<'m> {
 }
 
 impl<'m> Bijection<'m> for Coupling<'m> {
-    fn take(
-        record: &Record,
-        features: usize,
-        parameters: &'m [f32],
-    ) -> Result<(Self, &'m [f32]), Error> {
-        let transformed = match record.word(0) {
-            0 => Half::First,
-            1 => Half::Second,
-            _ => return Err(record.shape(0)),
-        };
-        let clip = f32::from_bits(record.word(1) as u32);
-        if !(f32::MIN_POSITIVE..=MAX_CLIP).contains(&clip) {
-            return Err(record.shape(1));
-        }
-        record.unused_from(2 + Network::WORDS)?;
+    fn new(record: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self {
+        let transformed = if record.word(0) == 0 { Half::First } else { Half::Second };
         let (outputs, inputs) = transformed.sizes(features);
         let rows = outputs.div_ceil(GROUP) * ROWS;
-        let (network, rest) = Network::take(record, 2, inputs, rows, parameters)?;
-        Ok((Self { transformed, clip, network }, rest))
+        Self {
+            transformed,
+            clip: f32::from_bits(record.word(1) as u32),
+            network: Network::new(record, NETWORK, inputs, rows, parameters),
+        }
+    }
+
+    fn check(&self, record: &Record<'m>, _: usize) -> Result<usize, Error> {
+        if record.word(0) > 1 {
+            return Err(record.shape(0));
+        }
+        if !(f32::MIN_POSITIVE..=MAX_CLIP).contains(&self.clip) {
+            return Err(record.shape(1));
+        }
+        record.unused(NETWORK + Network::WORDS..Record::SETTINGS)?;
+        self.network.check(record, NETWORK)
     }
 
     fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {

@@ -22,14 +22,25 @@ impl<'m> Permutation<'m> {
 }
 
 impl<'m> Bijection<'m> for Permutation<'m> {
-    fn take(
-        record: &Record,
-        features: usize,
-        parameters: &'m [f32],
-    ) -> Result<(Self, &'m [f32]), Error> {
-        record.unused_from(0)?;
-        let (order, rest) = parameters.split_at_checked(features).ok_or(record.shape(0))?;
-        Ok((Self { order }, rest))
+    fn new(_: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self {
+        Self { order: parameters.get(..features).unwrap_or_default() }
+    }
+
+    fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
+        record.unused(0..Record::SETTINGS)?;
+        if self.order.len() != features {
+            return Err(record.shape(0));
+        }
+        let mut seen = 0u64;
+        for (index, from) in self.order().enumerate() {
+            let bit = u32::try_from(from).ok().and_then(|from| 1u64.checked_shl(from));
+            let bit = bit.filter(|_| from < self.order.len()).unwrap_or(0);
+            if bit == 0 || seen & bit != 0 {
+                return Err(Error::Permutation { layer: record.layer, index });
+            }
+            seen |= bit;
+        }
+        Ok(self.order.len())
     }
 
     fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
