@@ -33,6 +33,7 @@ impl StandardNormal {
 
     /// Fills `z` with draws of standard deviation `temperature`, two at a time by the polar
     /// method (Marsaglia and Bray 1964), which needs neither tables nor double precision.
+    #[inline(never)]
     pub fn sample<M: Math, R: Rng>(
         self,
         random: &mut R,

@@ -164,8 +164,8 @@ pub enum Error {
         /// Number of parameter words that the layer's shape takes.
         expected_length: usize,
     },
-    /// A weight is NaN or infinite.
-    #[error("the model's layer {layer} has a parameter that is not a finite number, at {index}")]
+    /// A weight is NaN, or larger than [`MAX_PARAMETER`](crate::MAX_PARAMETER).
+    #[error("the model's layer {layer} has a parameter that is no number within 65536, at {index}")]
     Parameter {
         /// Number of the layer, from 0.
         layer: usize,

@@ -74,8 +74,8 @@
 //!
 //! In this order, each with its own [`Error`]: length, magic, major version, stated length,
 //! checksum, alignment, decoding of each section, no bytes left; then the contents: counts
-//! against the sections' sizes and the firmware's capacity, layers' records, every float finite,
-//! scales positive, permutations. After them no access can fail. A checksum is no signature: a
+//! against the sections' sizes and the firmware's capacity, layers' records, every float finite
+//! and every parameter within 2^16, scales positive, permutations. After them no access can fail. A checksum is no signature: a
 //! boot loader that must refuse a forged file signs the bytes of the whole file.
 
 use crc::{CRC_32_ISCSI, Crc, Table};

@@ -73,15 +73,20 @@ pub(crate) fn apply(columns: usize, weights: &[Block], inputs: Inputs, out: &mut
 #[inline(always)]
 fn all(bias: &Block, columns: &[Block], values: &[f32]) -> Block {
     let mut sums = *bias;
-    let (columns8, columns) = columns.as_chunks::<8>();
-    let (values8, values) = values.as_chunks::<8>();
-    for (columns, values) in columns8.iter().zip(values8) {
-        for (column, value) in columns.iter().zip(values) {
-            accumulate(&mut sums, column, *value);
-        }
+    let (columns8, columns) = columns.as_chunks();
+    let (values8, values) = values.as_chunks();
+    for ([a, b, c, d, e, f, g, h], [s, t, u, v, w, x, y, z]) in columns8.iter().zip(values8) {
+        sums = accumulate(sums, a, *s);
+        sums = accumulate(sums, b, *t);
+        sums = accumulate(sums, c, *u);
+        sums = accumulate(sums, d, *v);
+        sums = accumulate(sums, e, *w);
+        sums = accumulate(sums, f, *x);
+        sums = accumulate(sums, g, *y);
+        sums = accumulate(sums, h, *z);
     }
     for (column, value) in columns.iter().zip(values) {
-        accumulate(&mut sums, column, *value);
+        sums = accumulate(sums, column, *value);
     }
     sums
 }
@@ -89,51 +94,53 @@ fn all(bias: &Block, columns: &[Block], values: &[f32]) -> Block {
 #[inline(always)]
 fn active(bias: &Block, columns: &[Block], units: &[Unit]) -> Block {
     let mut sums = *bias;
-    let (units4, units) = units.as_chunks::<4>();
-    for units in units4 {
-        for unit in units {
-            let Some(column) = columns.get(unit.index as usize) else { return sums };
-            accumulate(&mut sums, column, f32::from_bits(unit.bits));
-        }
-    }
     for unit in units {
         let Some(column) = columns.get(unit.index as usize) else { return sums };
-        accumulate(&mut sums, column, f32::from_bits(unit.bits));
+        sums = accumulate(sums, column, f32::from_bits(unit.bits));
     }
     sums
 }
 
+/// sums + value column, spelled out so that it stays in registers at every optimisation level.
 #[inline(always)]
-fn accumulate(sums: &mut Block, column: &Block, value: f32) {
-    let mut products = [0.0; ROWS];
-    for (product, weight) in products.iter_mut().zip(column) {
-        *product = value * weight;
-    }
-    for (sum, product) in sums.iter_mut().zip(&products) {
-        *sum += product;
-    }
+fn accumulate(sums: Block, column: &Block, value: f32) -> Block {
+    let [a, b, c, d, e, f, g, h] = column;
+    let [a, b, c, d] = [a * value, b * value, c * value, d * value];
+    let [e, f, g, h] = [e * value, f * value, g * value, h * value];
+    let [s, t, u, v, w, x, y, z] = sums;
+    [s + a, t + b, u + c, v + d, w + e, x + f, y + g, z + h]
 }
 
-/// Rectifies `values` and lists the positive ones in `units`; NaN counts as zero.
+/// Rectifies `values` and lists the positive ones in `units`.
 ///
-/// Returns how many are listed, or none where more than four fifths are: then reading all of
-/// `values` costs less than visiting one by one, and nothing is listed.
+/// Returns how many are listed, or none where more than four fifths are not negative: then
+/// reading all of `values` costs less than visiting one by one, and nothing is listed.
+///
+/// No value is NaN ([`MAX_PARAMETER`](crate::MAX_PARAMETER)), so its bits as an integer have its
+/// sign: integer comparisons save the transfer of the FPU's flags.
 #[inline(never)]
 pub(crate) fn rectify(values: &mut [Block], units: &mut [Unit]) -> Option<usize> {
-    let most_zeros = values.len() * ROWS / 5;
-    let mut zeros = 0;
+    let most = values.len() * ROWS / 5;
+    let mut negatives = 0;
     for block in values.iter() {
-        zeros += block.iter().filter(|value| !is_positive(value.to_bits())).count();
-        if zeros > most_zeros {
+        let [a, b, c, d, e, f, g, h] = *block;
+        negatives += sign(a) + sign(b) + sign(c) + sign(d);
+        negatives += sign(e) + sign(f) + sign(g) + sign(h);
+        if negatives > most {
             return Some(list(values.as_flattened(), units));
         }
     }
-    if zeros > 0 {
+    if negatives > 0 {
         for value in values.as_flattened_mut() {
-            *value = if is_positive(value.to_bits()) { *value } else { 0.0 };
+            *value = if (value.to_bits() as i32) < 0 { 0.0 } else { *value };
         }
     }
     None
+}
+
+/// 1 for a negative value, else 0.
+fn sign(x: f32) -> usize {
+    (x.to_bits() >> 31) as usize
 }
 
 /// Lists the positive ones of `values` in `units`. Returns how many they are.
@@ -142,17 +149,11 @@ fn list(values: &[f32], units: &mut [Unit]) -> usize {
     let room = units.len();
     let mut free = units.iter_mut();
     for (index, value) in (0..).zip(values) {
-        if is_positive(value.to_bits())
+        if value.to_bits() as i32 > 0
             && let Some(unit) = free.next()
         {
             *unit = Unit { bits: value.to_bits(), index };
         }
     }
     room - free.len()
-}
-
-/// Whether x > 0, by its bits: they lie between those of 0 and those of NaN. Integer
-/// comparison saves the transfer of the FPU's flags.
-fn is_positive(bits: u32) -> bool {
-    bits.wrapping_sub(1) < f32::INFINITY.to_bits()
 }

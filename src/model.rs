@@ -12,7 +12,7 @@ use crate::bijection::{Layer, Record, Work};
 use crate::file::{self, File, tag};
 use crate::kernel::Unit;
 use crate::math::{Libm, Math};
-use crate::network;
+use crate::network::{self, MAX_PARAMETER};
 use crate::preprocess::Standardisation;
 
 /// Most features of a model.
@@ -209,7 +209,7 @@ impl<'m, M: Math> Model<'m, M> {
                 });
             }
             let (own, behind) = rest.split_at_checked(expected_length).unwrap_or_default();
-            if let Some(index) = own.iter().position(|parameter| !parameter.is_finite()) {
+            if let Some(index) = own.iter().position(|parameter| !is_bounded(*parameter)) {
                 return Err(Error::Parameter { layer: number, index });
             }
             self.width = self.width.max(layer.width());
@@ -316,21 +316,14 @@ impl<'m, M: Math> Model<'m, M> {
     pub fn inverse(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.check_row(row)?;
         let (_, mut work) = scratch.fit(self.features, self.width).ok_or(self.scratch_error())?;
-        Ok(self.undo(row, &mut work))
+        Ok(self.do_inverse(row, &mut work))
     }
 
     /// Maps a base sample to a raw row, in place. Returns log |det dx/dz|, in nats.
     pub fn forward(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.check_row(row)?;
         let (_, mut work) = scratch.fit(self.features, self.width).ok_or(self.scratch_error())?;
-        let mut log_det_jacobian = self.log_scale_sum;
-        for layer in self.layers().rev() {
-            log_det_jacobian += layer.forward::<M>(row, &mut work);
-        }
-        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
-            *value = standardisation.forward(*value);
-        }
-        Ok(log_det_jacobian)
+        Ok(self.do_forward(row, &mut work))
     }
 
     /// Natural logarithm of the density at `x`, in nats and raw units.
@@ -343,7 +336,7 @@ impl<'m, M: Math> Model<'m, M> {
         for (value, x) in row.iter_mut().zip(x) {
             *value = *x;
         }
-        let log_det_jacobian = self.undo(row, &mut work);
+        let log_det_jacobian = self.do_inverse(row, &mut work);
         Ok(StandardNormal.log_density(row) + log_det_jacobian)
     }
 
@@ -389,7 +382,21 @@ impl<'m, M: Math> Model<'m, M> {
         Ok(vectors)
     }
 
-    fn undo(&self, row: &mut [f32], work: &mut Work) -> f32 {
+    // Not inlined, so that every size of `Flow` and every caller shares one copy.
+    #[inline(never)]
+    fn do_forward(&self, row: &mut [f32], work: &mut Work) -> f32 {
+        let mut log_det_jacobian = self.log_scale_sum;
+        for layer in self.layers().rev() {
+            log_det_jacobian += layer.forward::<M>(row, work);
+        }
+        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
+            *value = standardisation.forward(*value);
+        }
+        log_det_jacobian
+    }
+
+    #[inline(never)]
+    fn do_inverse(&self, row: &mut [f32], work: &mut Work) -> f32 {
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.inverse(*value);
         }
@@ -413,6 +420,11 @@ impl<'m, M: Math> Model<'m, M> {
     fn scratch_error(&self) -> Error {
         Error::Scratch { features: self.features, width: self.width }
     }
+}
+
+/// Whether |x| is at most [`MAX_PARAMETER`], and a number.
+fn is_bounded(x: f32) -> bool {
+    x.abs() <= MAX_PARAMETER
 }
 
 fn read_threshold(words: &[u32]) -> Result<Threshold, Error> {

@@ -10,6 +10,11 @@ use crate::kernel::{self, Block, Inputs, ROWS, Unit, blocks};
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;
 
+/// Largest magnitude of a parameter. With inputs held inside 2^20, 64 of them, and at most 2^16
+/// units a layer, three hidden layers stay inside 2^107: no sum in them overflows, hence none
+/// is NaN.
+pub const MAX_PARAMETER: f32 = (1u32 << 16) as f32;
+
 /// Takes a dense layer of `rows` x `columns` from the front of `parameters`: its blocks, and what
 /// remains.
 fn take(rows: usize, columns: usize, parameters: &[f32]) -> Option<(&[Block], &[f32])> {

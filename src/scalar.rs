@@ -6,7 +6,7 @@ use crate::math::{Math, bounded};
 /// The affine map x = z exp(s) + t with a soft-clipped log-scale (Dinh et al. 2017, "Density
 /// estimation using Real NVP", eq. 4; the clip is zuko's):
 ///
-/// s = r / (1 + |r| / c), so that |s| < c whatever the network says, and s = r near 0.
+/// s = c r / (c + |r|), so that |s| < c whatever the network says, and s = r near 0.
 ///
 /// Both directions return the logarithm of their own slope with the mapped value.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ impl Affine {
     /// From the network's two outputs, the shift t and the raw log-scale r, and the clip c.
     pub fn new(shift: f32, raw: f32, clip: f32) -> Self {
         let raw = bounded(raw);
-        Self { shift: bounded(shift), log_scale: raw / (1.0 + raw.abs() / clip) }
+        Self { shift, log_scale: clip * raw / (clip + raw.abs()) }
     }
 
     /// z to x, with +s.
