@@ -58,21 +58,32 @@ pub fn bias_position(columns: usize, row: usize) -> usize {
 /// `weights` holds the blocks one after the other, each `columns` + 1 long.
 #[inline(never)]
 pub(crate) fn apply(columns: usize, weights: &[Block], inputs: Inputs, out: &mut [Block]) {
-    let mut weights = weights;
+    match inputs {
+        Inputs::All(values) => each(columns, weights, out, |sums, block| all(sums, block, values)),
+        Inputs::Active(units) => {
+            each(columns, weights, out, |sums, block| active(sums, block, units));
+        }
+    }
+}
+
+/// Computes each block of `out` from its bias and its columns.
+#[inline(always)]
+fn each(
+    columns: usize,
+    mut weights: &[Block],
+    out: &mut [Block],
+    sum: impl Fn(Block, &[Block]) -> Block,
+) {
     for out in out {
         let Some((bias, rest)) = weights.split_first() else { return };
         let Some((block, rest)) = rest.split_at_checked(columns) else { return };
-        *out = match inputs {
-            Inputs::All(values) => all(bias, block, values),
-            Inputs::Active(units) => active(bias, block, units),
-        };
+        *out = sum(*bias, block);
         weights = rest;
     }
 }
 
 #[inline(always)]
-fn all(bias: &Block, columns: &[Block], values: &[f32]) -> Block {
-    let mut sums = *bias;
+fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     let (columns8, columns) = columns.as_chunks();
     let (values8, values) = values.as_chunks();
     for ([a, b, c, d, e, f, g, h], [s, t, u, v, w, x, y, z]) in columns8.iter().zip(values8) {
@@ -85,6 +96,14 @@ fn all(bias: &Block, columns: &[Block], values: &[f32]) -> Block {
         sums = accumulate(sums, g, *y);
         sums = accumulate(sums, h, *z);
     }
+    let (columns4, columns) = columns.as_chunks();
+    let (values4, values) = values.as_chunks();
+    for ([a, b, c, d], [s, t, u, v]) in columns4.iter().zip(values4) {
+        sums = accumulate(sums, a, *s);
+        sums = accumulate(sums, b, *t);
+        sums = accumulate(sums, c, *u);
+        sums = accumulate(sums, d, *v);
+    }
     for (column, value) in columns.iter().zip(values) {
         sums = accumulate(sums, column, *value);
     }
@@ -92,10 +111,21 @@ fn all(bias: &Block, columns: &[Block], values: &[f32]) -> Block {
 }
 
 #[inline(always)]
-fn active(bias: &Block, columns: &[Block], units: &[Unit]) -> Block {
-    let mut sums = *bias;
+fn active(mut sums: Block, columns: &[Block], units: &[Unit]) -> Block {
+    let column = |unit: &Unit| columns.get(unit.index as usize);
+    let (units4, units) = units.as_chunks();
+    for [a, b, c, d] in units4 {
+        let Some(column_a) = column(a) else { return sums };
+        let Some(column_b) = column(b) else { return sums };
+        let Some(column_c) = column(c) else { return sums };
+        let Some(column_d) = column(d) else { return sums };
+        sums = accumulate(sums, column_a, f32::from_bits(a.bits));
+        sums = accumulate(sums, column_b, f32::from_bits(b.bits));
+        sums = accumulate(sums, column_c, f32::from_bits(c.bits));
+        sums = accumulate(sums, column_d, f32::from_bits(d.bits));
+    }
     for unit in units {
-        let Some(column) = columns.get(unit.index as usize) else { return sums };
+        let Some(column) = column(unit) else { return sums };
         sums = accumulate(sums, column, f32::from_bits(unit.bits));
     }
     sums
@@ -127,7 +157,7 @@ pub(crate) fn rectify(values: &mut [Block], units: &mut [Unit]) -> Option<usize>
         negatives += sign(a) + sign(b) + sign(c) + sign(d);
         negatives += sign(e) + sign(f) + sign(g) + sign(h);
         if negatives > most {
-            return Some(list(values.as_flattened(), units));
+            return Some(list(values, units));
         }
     }
     if negatives > 0 {
@@ -145,15 +175,30 @@ fn sign(x: f32) -> usize {
 
 /// Lists the positive ones of `values` in `units`. Returns how many they are.
 #[inline(always)]
-fn list(values: &[f32], units: &mut [Unit]) -> usize {
+fn list(values: &[Block], units: &mut [Unit]) -> usize {
     let room = units.len();
     let mut free = units.iter_mut();
-    for (index, value) in (0..).zip(values) {
-        if value.to_bits() as i32 > 0
-            && let Some(unit) = free.next()
-        {
-            *unit = Unit { bits: value.to_bits(), index };
-        }
+    for (block, index) in values.iter().zip((0..).step_by(ROWS)) {
+        let [a, b, c, d, e, f, g, h] = block;
+        push(&mut free, *a, index);
+        push(&mut free, *b, index + 1);
+        push(&mut free, *c, index + 2);
+        push(&mut free, *d, index + 3);
+        push(&mut free, *e, index + 4);
+        push(&mut free, *f, index + 5);
+        push(&mut free, *g, index + 6);
+        push(&mut free, *h, index + 7);
     }
     room - free.len()
+}
+
+/// Lists `value` if it is positive.
+#[inline(always)]
+fn push(free: &mut core::slice::IterMut<Unit>, value: f32, index: u32) {
+    let bits = value.to_bits();
+    if bits as i32 > 0
+        && let Some(unit) = free.next()
+    {
+        *unit = Unit { bits, index };
+    }
 }
