@@ -115,6 +115,7 @@ macro_rules! bijections {
 
         impl<'m> Layer<'m> {
             /// Views the layer of `record`; none if its kind is unknown.
+            #[inline(always)]
             pub(crate) fn new(
                 record: &Record<'m>,
                 features: usize,

@@ -87,22 +87,16 @@ fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     let (columns8, columns) = columns.as_chunks();
     let (values8, values) = values.as_chunks();
     for ([a, b, c, d, e, f, g, h], [s, t, u, v, w, x, y, z]) in columns8.iter().zip(values8) {
-        sums = accumulate(sums, a, *s);
-        sums = accumulate(sums, b, *t);
-        sums = accumulate(sums, c, *u);
-        sums = accumulate(sums, d, *v);
-        sums = accumulate(sums, e, *w);
-        sums = accumulate(sums, f, *x);
-        sums = accumulate(sums, g, *y);
-        sums = accumulate(sums, h, *z);
+        sums = accumulate_two(sums, [a, b], [*s, *t]);
+        sums = accumulate_two(sums, [c, d], [*u, *v]);
+        sums = accumulate_two(sums, [e, f], [*w, *x]);
+        sums = accumulate_two(sums, [g, h], [*y, *z]);
     }
     let (columns4, columns) = columns.as_chunks();
     let (values4, values) = values.as_chunks();
     for ([a, b, c, d], [s, t, u, v]) in columns4.iter().zip(values4) {
-        sums = accumulate(sums, a, *s);
-        sums = accumulate(sums, b, *t);
-        sums = accumulate(sums, c, *u);
-        sums = accumulate(sums, d, *v);
+        sums = accumulate_two(sums, [a, b], [*s, *t]);
+        sums = accumulate_two(sums, [c, d], [*u, *v]);
     }
     for (column, value) in columns.iter().zip(values) {
         sums = accumulate(sums, column, *value);
@@ -134,11 +128,23 @@ fn active(mut sums: Block, columns: &[Block], units: &[Unit]) -> Block {
 /// sums + value column, spelled out so that it stays in registers at every optimisation level.
 #[inline(always)]
 fn accumulate(sums: Block, column: &Block, value: f32) -> Block {
-    let [a, b, c, d, e, f, g, h] = column;
-    let [a, b, c, d] = [a * value, b * value, c * value, d * value];
-    let [e, f, g, h] = [e * value, f * value, g * value, h * value];
-    let [s, t, u, v, w, x, y, z] = sums;
-    [s + a, t + b, u + c, v + d, w + e, x + f, y + g, z + h]
+    add(sums, scale(column, value))
+}
+
+#[inline(always)]
+fn accumulate_two(sums: Block, [a, b]: [&Block; 2], [s, t]: [f32; 2]) -> Block {
+    let (a, b) = (scale(a, s), scale(b, t));
+    add(add(sums, a), b)
+}
+
+#[inline(always)]
+fn scale([a, b, c, d, e, f, g, h]: &Block, x: f32) -> Block {
+    [a * x, b * x, c * x, d * x, e * x, f * x, g * x, h * x]
+}
+
+#[inline(always)]
+fn add([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Block {
+    [a + s, b + t, c + u, d + v, e + w, f + x, g + y, h + z]
 }
 
 /// Rectifies `values` and lists the positive ones in `units`.
