@@ -59,7 +59,9 @@ pub fn bias_position(columns: usize, row: usize) -> usize {
 #[inline(never)]
 pub(crate) fn apply(columns: usize, weights: &[Block], inputs: Inputs, out: &mut [Block]) {
     match inputs {
-        Inputs::All(values) => each(columns, weights, out, |sums, block| all(sums, block, values)),
+        Inputs::All(values) => {
+            each(values.len(), weights, out, |sums, block| all(sums, block, values));
+        }
         Inputs::Active(units) => {
             each(columns, weights, out, |sums, block| active(sums, block, units));
         }

@@ -64,5 +64,5 @@ pub use kernel::Unit;
 pub use math::Micromath;
 pub use math::{LIMIT, Libm, Math};
 pub use model::{MAX_FEATURES, Model, Scratch, Threshold};
-pub use network::{MAX_HIDDEN, MAX_PARAMETER, Network};
+pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use preprocess::Standardisation;

@@ -10,15 +10,17 @@ use crate::kernel::{self, Block, Inputs, ROWS, Unit, blocks};
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;
 
-/// Largest magnitude of a parameter. With inputs held inside 2^20, 64 of them, and at most 2^16
-/// units a layer, three hidden layers stay inside 2^107: no sum in them overflows, hence none
-/// is NaN.
+/// Most units of one hidden layer, far beyond what fits a microcontroller's flash.
+pub const MAX_WIDTH: usize = 1 << 14;
+
+/// Largest magnitude of a parameter. With 64 inputs held inside 2^20 and [`MAX_WIDTH`], three
+/// hidden layers stay inside 2^103: no sum in them overflows, hence none is NaN.
 pub const MAX_PARAMETER: f32 = (1u32 << 16) as f32;
 
-/// Takes a dense layer of `rows` x `columns` from the front of `parameters`: its blocks, and what
-/// remains.
+/// Takes a dense layer of `rows` x `columns`, each at most [`MAX_WIDTH`], from the front of
+/// `parameters`: its blocks, and what remains.
 fn take(rows: usize, columns: usize, parameters: &[f32]) -> Option<(&[Block], &[f32])> {
-    let words = blocks(rows).checked_mul(columns.checked_add(1)?)?.checked_mul(ROWS)?;
+    let words = blocks(rows) * (columns + 1) * ROWS;
     let (weights, rest) = parameters.split_at_checked(words)?;
     let (weights, _) = weights.as_chunks();
     Some((weights, rest))
@@ -61,7 +63,7 @@ impl<'m> Network<'m> {
         record.unused(first + 1 + count..first + Self::WORDS)?;
         let (mut columns, mut rest) = (self.inputs, self.parameters);
         for (word, rows) in (first + 1..).zip(self.hidden()) {
-            if !(1..=usize::from(u16::MAX)).contains(&rows) {
+            if !(1..=MAX_WIDTH).contains(&rows) {
                 return Err(record.shape(word));
             }
             (_, rest) = take(rows, columns, rest).ok_or(record.shape(word))?;
