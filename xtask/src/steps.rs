@@ -164,8 +164,8 @@ fn cycles() -> Result<bool> {
     crate::bench::run()?;
     let path = crate::results("bench")?.join("bench.json");
     let bench: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
-    for (row, limit) in bench["rows"].as_array().into_iter().flatten().zip([90e3, 100e3, f64::MAX])
-    {
+    // A few per cent above the README's figures, since each compiler differs a little.
+    for (row, limit) in bench["rows"].as_array().into_iter().flatten().zip([75e3, 103e3, 78e3]) {
         let over = |key: &str, limit: f64| row[key].as_f64().is_none_or(|value| value > limit);
         for (key, limit) in [
             ("cycles", limit),
