@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,56 +9,84 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 
 /// A file under a temporary name in its own folder, until it is complete.
+///
+/// A path that names a device or a pipe (`/dev/stdout`) is written to directly.
 #[derive(Debug)]
 pub struct Draft {
-    file: NamedTempFile,
+    place: Place,
     path: PathBuf,
 }
 
+#[derive(Debug)]
+enum Place {
+    Temporary(NamedTempFile),
+    Device(File),
+}
+
 impl Draft {
-    /// Starts a file that will be called `path`. Fails at once where none can be written, so
-    /// that no work is lost for it later.
+    /// Starts a file that will be called `path`.
     pub fn create(path: &Path) -> Result<Self> {
         let refuse = |source| Error::Write { path: path.into(), source };
-        if path.is_dir() {
+        // Where `path` is a link, what it points to is replaced.
+        let target = path.canonicalize().unwrap_or_else(|_| path.into());
+        if target.is_dir() {
             return Err(refuse(io::ErrorKind::IsADirectory.into()));
         }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
+        let place = if target.exists() && !target.is_file() {
+            Place::Device(File::options().write(true).open(&target).map_err(refuse)?)
+        } else {
+            let folder = match target.parent() {
+                Some(folder) if folder != Path::new("") => folder,
+                _ => Path::new("."),
+            };
+            let mut builder = tempfile::Builder::new();
+            Place::Temporary(builder.prefix(".flowlet-").tempfile_in(folder).map_err(refuse)?)
         };
-        let mut builder = tempfile::Builder::new();
-        let file = builder.prefix(".flowlet-").tempfile_in(folder).map_err(refuse)?;
-        Ok(Self { file, path: path.into() })
+        Ok(Self { place, path: target })
+    }
+
+    /// Refuses a `path` that cannot be written, before work is spent on what will stand there.
+    pub fn check(path: &Path) -> Result<()> {
+        Self::create(path).map(drop)
     }
 
     /// Gives the complete file its name.
     pub fn finish(mut self) -> Result<()> {
-        let path = self.path.clone();
-        let refuse = |source| Error::Write { path, source };
-        if let Err(source) = self.file.flush().and_then(|()| self.file.as_file().sync_all()) {
-            return Err(refuse(source));
-        }
+        let flushed = self.flush();
+        let Self { place, path } = self;
+        let finished = flushed.and_then(|()| place.finish(&path));
+        finished.map_err(|source| Error::Write { path, source })
+    }
+}
+
+impl Place {
+    fn finish(self, path: &Path) -> io::Result<()> {
+        let Self::Temporary(file) = self else { return Ok(()) };
+        file.as_file().sync_all()?;
         // A temporary file is private; the result is as readable as any new file.
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let permissions = std::fs::Permissions::from_mode(0o644);
-            if let Err(source) = self.file.as_file().set_permissions(permissions) {
-                return Err(refuse(source));
-            }
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         }
-        self.file.persist(&self.path).map(|_| ()).map_err(|error| refuse(error.error))
+        file.persist(path)?;
+        Ok(())
     }
 }
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        match &mut self.place {
+            Place::Temporary(file) => file.write(bytes),
+            Place::Device(file) => file.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        match &mut self.place {
+            Place::Temporary(file) => file.flush(),
+            Place::Device(file) => file.flush(),
+        }
     }
 }
 

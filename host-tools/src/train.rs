@@ -118,7 +118,7 @@ struct Split {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut draft = Draft::create(&arguments.output)?;
+    Draft::check(&arguments.output)?;
     let split = split(arguments)?;
     let Split { training, early_stopping, held_out } = &split;
     let columns = preprocess::fit(training);
@@ -192,6 +192,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rate = arguments.false_alarm_rate;
     let file = export::export(layers, &columns, math, held_out, rate, &provenance)?;
     let write = |source| Error::Write { path: arguments.output.clone(), source };
+    let mut draft = Draft::create(&arguments.output)?;
     draft.write_all(file.bytes()).map_err(write)?;
     draft.finish()?;
 

@@ -1,0 +1,310 @@
+//! What the tool says of wrong input: the file, the line, the column, what was expected; the exit
+//! code; and that nothing was written.
+
+mod command;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use command::Folder;
+
+/// A small model of the columns `a`, `b` and `c`, trained once.
+fn model() -> &'static [u8] {
+    static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let folder = Folder::new();
+        folder.write("rows.csv", rows(300));
+        folder.accepted("train rows.csv --epochs 2 --layers 2 --hidden 8 -o model.flow");
+        fs::read(folder.path("model.flow")).unwrap()
+    })
+}
+
+fn rows(count: usize) -> String {
+    let line = |k: usize| {
+        let x = (k as f64 * 0.7).sin();
+        format!("{x},{},{}\n", x * x + (k as f64 * 1.3).cos() * 0.1, (k as f64 * 2.1).sin())
+    };
+    ["a,b,c\n".to_owned()].into_iter().chain((0..count).map(line)).collect()
+}
+
+/// A folder with the model, good rows, and a file `input.csv` of `contents`.
+fn folder(contents: impl AsRef<[u8]>) -> Folder {
+    let folder = Folder::new();
+    folder.write("model.flow", model());
+    folder.write("rows.csv", rows(50));
+    folder.write("input.csv", contents);
+    folder
+}
+
+/// The tool refuses: exit code, every part of its message, and no new file in the folder.
+#[track_caller]
+fn refused(folder: &Folder, arguments: &str, code: i32, parts: &[&str]) {
+    let files = || fs::read_dir(folder.path("")).unwrap().count();
+    let before = files();
+    let output = folder.command(arguments).assert().code(code).get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in parts {
+        assert!(said.contains(part), "`{part}` is missing from: {said}");
+    }
+    assert!(code == 2 || said.starts_with("error: ") || said.contains("\nerror: "), "{said}");
+    assert_eq!(files(), before, "something was written");
+}
+
+const TRAIN: &str = "train input.csv -o new.flow";
+const SCORE: &str = "score model.flow input.csv -o new.csv";
+
+#[test]
+fn tables() {
+    let cases: &[(&[u8], &[&str])] = &[
+        (b"", &["input.csv: is empty", "expected a header"]),
+        (b"\n\n", &["input.csv: is empty"]),
+        (b"a,b,c\n", &["input.csv: has a header but no rows"]),
+        (b"1,2,3\n4,5,6\n", &["input.csv, line 1: is a row of numbers", "header"]),
+        (b"a;b;c\n1;2;3\n", &["input.csv, line 1: columns are separated by `;`", "commas"]),
+        (b"a,b,a\n1,2,3\n", &["input.csv, line 1: column 3 is named `a` like one before it"]),
+        (b"a,,c\n1,2,3\n", &["input.csv, line 1: column 2 is without a name"]),
+        (b"a,b,c\n1,2,3\n1,2\n", &["input.csv, line 3: has 2 cells; expected 3"]),
+        (b"a,b,c\n1,2,3,4\n", &["input.csv, line 2: has 4 cells; expected 3"]),
+        (b"a,b,c\n1,on,3\n", &["input.csv, line 2, column `b`: is `on`; expected a finite number"]),
+        (b"a,b,c\n1,2,3\n1,2,NaN\n", &["input.csv, line 3, column `c`: is NaN"]),
+        (b"a,b,c\n1,,3\n", &["input.csv, line 2, column `b`: is empty"]),
+        (b"a,b,c\n1,inf,3\n", &["input.csv, line 2, column `b`: is infinite"]),
+        (b"a,b,c\n1e39,2,3\n", &["input.csv, line 2, column `a`: is 1e39, beyond f32"]),
+        (b"a,b,c\n1,\xff,3\n", &["input.csv, line 2: is not text"]),
+        (b"\x7fELF\0\x01,\xfe\xff", &["input.csv, line 1: is not text"]),
+    ];
+    for (contents, parts) in cases {
+        let folder = folder(contents);
+        refused(&folder, TRAIN, 1, parts);
+        if !contents.ends_with(b"a,b,c\n") {
+            refused(&folder, SCORE, 1, parts);
+        }
+    }
+}
+
+#[test]
+fn rows_for_training() {
+    refused(&folder("a,b\n1,2\n"), TRAIN, 1, &["input.csv: has 1 rows; training needs at least"]);
+    refused(&folder("a\n1\n2\n"), TRAIN, 1, &["input.csv: has 1 feature columns", "2 to 64"]);
+    let wide: Vec<String> = (0..65).map(|k| format!("f{k}")).collect();
+    let wide = format!("{}\n{}\n", wide.join(","), vec!["1"; 65].join(","));
+    refused(&folder(wide), TRAIN, 1, &["input.csv: has 65 feature columns; a flow takes 2 to 64"]);
+    let folder = folder(rows(200));
+    refused(&folder, "train none.csv -o new.flow", 1, &["none.csv: cannot be read"]);
+    refused(
+        &folder,
+        "train input.csv -o new.flow --exclude speed",
+        1,
+        &["input.csv: has no column `speed`; it has a, b, c"],
+    );
+    folder.write("other.csv", "a,b,d\n1,2,3\n");
+    refused(
+        &folder,
+        "train input.csv --validation other.csv -o new.flow",
+        1,
+        &["other.csv: has no column `c`"],
+    );
+}
+
+#[test]
+fn usage() {
+    let folder = folder(rows(200));
+    for arguments in [
+        "",
+        "teach rows.csv",
+        "train input.csv",
+        "train input.csv -o new.flow --family glow9",
+        "train input.csv -o new.flow --hidden 8,8,8,8",
+        "train input.csv -o new.flow --hidden 0",
+        "train input.csv -o new.flow --layers 0",
+        "train input.csv -o new.flow --learning-rate -1",
+        "train input.csv -o new.flow --false-alarm-rate 2",
+        "evaluate model.flow input.csv",
+        "sample model.flow --temperature -1",
+    ] {
+        refused(&folder, arguments, 2, &["--help"]);
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let folder = folder(rows(200));
+    fs::create_dir(folder.path("taken")).unwrap();
+    let said = &["cannot be written", "nothing was changed"];
+    refused(&folder, "train input.csv -o missing/new.flow", 1, said);
+    refused(&folder, "train input.csv -o taken", 1, said);
+    refused(&folder, "score model.flow rows.csv -o missing/new.csv", 1, said);
+    refused(&folder, "sample model.flow -o taken", 1, said);
+}
+
+/// The system stops a file that grows beyond the limit, as a full disk would.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk() {
+    let folder = folder(rows(2000));
+    folder.write("old.csv", "precious");
+    let before = fs::read_dir(folder.path("")).unwrap().count();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 1; exec {} score model.flow input.csv -o old.csv",
+        env!("CARGO_BIN_EXE_flowlet")
+    );
+    let mut shell = Command::new("bash");
+    let output = shell.args(["-c", &script]).current_dir(folder.path("")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("old.csv: cannot be written"), "{said}");
+    assert_eq!(fs::read(folder.path("old.csv")).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_is_written_and_not_replaced() {
+    let folder = folder("");
+    let said = folder.accepted("score model.flow rows.csv -o /dev/null");
+    assert_eq!(said, "");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    folder.command("score model.flow rows.csv -o /dev/full").assert().code(1);
+    assert!(!fs::metadata("/dev/full").unwrap().is_file());
+}
+
+#[test]
+fn a_killed_training_leaves_nothing() {
+    let folder = folder(rows(2000));
+    let before = fs::read_dir(folder.path("")).unwrap().count();
+    let mut training = Command::new(env!("CARGO_BIN_EXE_flowlet"))
+        .args(["train", "input.csv", "-o", "new.flow", "--epochs", "100000", "--patience", "99999"])
+        .current_dir(folder.path(""))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(training.stderr.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.starts_with("epoch 1 ")));
+    training.kill().unwrap();
+    training.wait().unwrap();
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), before);
+}
+
+#[test]
+fn models() {
+    let folder = folder(rows(20));
+    let model = model();
+    folder.write("short.flow", &model[..model.len() - 7]);
+    let mut altered = model.to_vec();
+    altered[model.len() / 2] ^= 4;
+    folder.write("altered.flow", &altered);
+    let mut newer = model.to_vec();
+    newer[4] = 2;
+    folder.write("newer.flow", &newer);
+    folder.write("empty.flow", "");
+    let cases = [
+        ("none.flow", "none.flow: cannot be read"),
+        ("input.csv", "input.csv: "),
+        ("empty.flow", "empty.flow: "),
+        ("short.flow", "short.flow: "),
+        ("altered.flow", "altered.flow: "),
+        ("newer.flow", "newer.flow: "),
+    ];
+    for (name, part) in cases {
+        for arguments in [
+            format!("inspect {name}"),
+            format!("sample {name} -o new.csv"),
+            format!("score {name} rows.csv -o new.csv"),
+            format!("evaluate {name} rows.csv --label c"),
+        ] {
+            refused(&folder, &arguments, 1, &[part]);
+        }
+    }
+}
+
+#[test]
+fn columns_that_differ_from_the_models() {
+    let folder = folder("a,b,d\n1,2,3\n");
+    refused(&folder, SCORE, 1, &["input.csv: has no column `c`", "a, b, d"]);
+    refused(
+        &folder,
+        "evaluate model.flow rows.csv --label labl",
+        1,
+        &["rows.csv: has no column `labl`"],
+    );
+    folder.write("labelled.csv", "a,b,c,label\n0.1,0.2,0.3,odd\n");
+    refused(
+        &folder,
+        "evaluate model.flow labelled.csv --label label",
+        1,
+        &["labelled.csv, line 2, column `label`: is `odd`; expected "],
+    );
+    // Matched by name: another order and further columns change nothing.
+    folder.write("swapped.csv", "note,c,a,b\nx,0.3,0.1,0.2\n");
+    folder.write("plain.csv", "a,b,c\n0.1,0.2,0.3\n");
+    assert_eq!(
+        folder.accepted("score model.flow swapped.csv"),
+        folder.accepted("score model.flow plain.csv")
+    );
+}
+
+#[test]
+fn rows_are_scored_as_they_come() {
+    let folder = folder("");
+    let mut scoring = Command::new(env!("CARGO_BIN_EXE_flowlet"))
+        .args(["score", "model.flow", "-"])
+        .current_dir(folder.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut rows = scoring.stdin.take().unwrap();
+    let mut scores = BufReader::new(scoring.stdout.take().unwrap()).lines();
+    // Far more rows than the buffers on the way hold, and no end of them: scores come before it.
+    writeln!(rows, "a,b,c").unwrap();
+    let feeder = std::thread::spawn(move || {
+        for row in 0..20_000 {
+            if writeln!(rows, "0.{row},0.2,0.3").is_err() {
+                return;
+            }
+        }
+    });
+    assert_eq!(scores.next().unwrap().unwrap(), "log_density,score,anomaly");
+    for _ in 0..10_000 {
+        assert_eq!(scores.next().unwrap().unwrap().split(',').count(), 3);
+    }
+    // The reader leaves; that is no error.
+    drop(scores);
+    feeder.join().unwrap();
+    assert!(scoring.wait().unwrap().success());
+}
+
+#[test]
+fn a_byte_order_mark_and_crlf_are_read() {
+    let folder = folder("\u{feff}a,b,c\r\n0.1,0.2,0.3\r\n");
+    folder.write("plain.csv", "a,b,c\n0.1,0.2,0.3\n");
+    assert_eq!(
+        folder.accepted("score model.flow input.csv"),
+        folder.accepted("score model.flow plain.csv")
+    );
+}
+
+#[test]
+fn evaluation_as_json_has_the_promised_keys() {
+    let folder = folder("a,b,c,label\n0.1,0.02,0.3,0\n9,9,9,1\n0.2,0.05,0.1,0\n");
+    let json = folder.accepted("evaluate model.flow input.csv --label label --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        [
+            "rows",
+            "anomalies",
+            "auroc",
+            "average_precision",
+            "mean_log_density",
+            "mean_log_density_standardized",
+            "false_alarm_rate",
+            "detection_rate"
+        ]
+    );
+    assert_eq!((&json["rows"], &json["anomalies"]), (&3.into(), &1.into()));
+    assert_eq!(json["auroc"], 1.0);
+}
