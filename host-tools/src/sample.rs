@@ -24,11 +24,18 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Standard deviation of the base: below 1 for more typical rows, above for rarer ones.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f32,
     /// CSV file to write; standard output without it.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("expected a finite number, 0 or more".into()),
+    }
 }
 
 /// Runs the verb.

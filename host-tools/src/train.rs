@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use flowlet::{Libm, Math, Micromath};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,9 +47,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
     layers: u16,
     /// Widths of the one to three hidden layers of each conditioner.
-    #[arg(long, default_value = "64,64", value_delimiter = ',', value_name = "N,N",
-        value_parser = clap::value_parser!(u16).range(1..=1024))]
-    hidden: Vec<u16>,
+    #[arg(long, default_value = "64,64", value_name = "N,N")]
+    hidden: Widths,
     /// Most passes over the training rows.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -86,6 +86,24 @@ enum Arithmetic {
     Libm,
     /// Rough; for `Flow<_, _, _, Micromath>`.
     Micromath,
+}
+
+/// Widths of hidden layers, `64,64` on the command line.
+#[derive(Clone, Debug)]
+struct Widths(Vec<usize>);
+
+impl FromStr for Widths {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let width =
+            |word: &str| word.trim().parse().ok().filter(|width| (1..=1024).contains(width));
+        let widths: Option<Vec<usize>> = text.split(',').map(width).collect();
+        match widths.filter(|widths| widths.len() <= flowlet::MAX_HIDDEN) {
+            Some(widths) => Ok(Self(widths)),
+            None => Err("expected one to three widths from 1 to 1024, such as 64,64".into()),
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -151,7 +169,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let architecture = Architecture {
         family: arguments.family,
         layers: arguments.layers.into(),
-        hidden: arguments.hidden.iter().map(|width| usize::from(*width)).collect(),
+        hidden: arguments.hidden.0.clone(),
     };
     let rows = training.rows().len();
     let options = Options {

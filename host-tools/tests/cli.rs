@@ -118,11 +118,13 @@ fn usage() {
         "train input.csv -o new.flow --family glow9",
         "train input.csv -o new.flow --hidden 8,8,8,8",
         "train input.csv -o new.flow --hidden 0",
+        "train input.csv -o new.flow --hidden 8,wide",
         "train input.csv -o new.flow --layers 0",
         "train input.csv -o new.flow --learning-rate -1",
         "train input.csv -o new.flow --false-alarm-rate 2",
         "evaluate model.flow input.csv",
-        "sample model.flow --temperature -1",
+        "sample model.flow --temperature=-1",
+        "sample model.flow --temperature NaN",
     ] {
         refused(&folder, arguments, 2, &["--help"]);
     }

@@ -30,7 +30,7 @@ fn csv(rows: &[[f64; 2]]) -> String {
 #[test]
 fn the_density_of_a_trained_model_integrates_to_one() {
     let folder = Folder::new();
-    folder.write("moons.csv", &csv(&moons(2000, 0)));
+    folder.write("moons.csv", csv(&moons(2000, 0)));
     folder.accepted("train moons.csv --epochs 40 --hidden 32,32 -o moons.flow");
 
     let file = device::read(&folder.path("moons.flow")).expect("just written");
@@ -53,7 +53,7 @@ fn the_density_of_a_trained_model_integrates_to_one() {
 #[test]
 fn a_seed_repeats_to_the_byte() {
     let folder = Folder::new();
-    folder.write("moons.csv", &csv(&moons(300, 1)));
+    folder.write("moons.csv", csv(&moons(300, 1)));
     for (seed, name) in [(7, "a.flow"), (7, "b.flow"), (8, "c.flow")] {
         folder.accepted(&format!(
             "train moons.csv --epochs 3 --layers 3 --hidden 16 --seed {seed} -o {name}"
@@ -72,7 +72,7 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
         let lines = rows.iter().map(|[x, y]| format!("{x},{y},{state}\n"));
         ["speed,current,state\n".to_owned()].into_iter().chain(lines).collect::<String>()
     };
-    folder.write("constant.csv", &lines(3.0, &rows));
+    folder.write("constant.csv", lines(3.0, &rows));
     let said = folder.accepted("train constant.csv --epochs 10 --hidden 16 -o constant.flow");
     assert!(
         said.contains("warning: constant.csv: column `state` is constant (3)")
@@ -80,8 +80,8 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
         "{said}"
     );
 
-    folder.write("same.csv", &lines(3.0, &rows[..100]));
-    folder.write("changed.csv", &lines(4.0, &rows[..100]));
+    folder.write("same.csv", lines(3.0, &rows[..100]));
+    folder.write("changed.csv", lines(4.0, &rows[..100]));
     let alarms = |name: &str| {
         let scores = folder.accepted(&format!("score constant.flow {name}"));
         scores.lines().filter(|line| line.ends_with(",1")).count()
@@ -93,7 +93,7 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
 #[test]
 fn samples_score_like_the_rows() {
     let folder = Folder::new();
-    folder.write("moons.csv", &csv(&moons(1000, 3)));
+    folder.write("moons.csv", csv(&moons(1000, 3)));
     folder.accepted("train moons.csv --epochs 20 --hidden 32 -o moons.flow");
     folder.accepted("sample moons.flow -n 1000 --seed 5 -o samples.csv");
     let text = fs::read_to_string(folder.path("samples.csv")).unwrap();
