@@ -67,7 +67,7 @@ fn a_seed_repeats_to_the_byte() {
 #[test]
 fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
     let folder = Folder::new();
-    let rows = moons(400, 2);
+    let rows = moons(2000, 2);
     let lines = |state: f64, rows: &[[f64; 2]]| {
         let lines = rows.iter().map(|[x, y]| format!("{x},{y},{state}\n"));
         ["speed,current,state\n".to_owned()].into_iter().chain(lines).collect::<String>()
@@ -80,14 +80,15 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
         "{said}"
     );
 
-    folder.write("same.csv", lines(3.0, &rows[..100]));
-    folder.write("changed.csv", lines(4.0, &rows[..100]));
+    folder.write("same.csv", lines(3.0, &rows[..500]));
+    folder.write("changed.csv", lines(4.0, &rows[..500]));
     let alarms = |name: &str| {
         let scores = folder.accepted(&format!("score constant.flow {name}"));
         scores.lines().filter(|line| line.ends_with(",1")).count()
     };
-    assert!(alarms("same.csv") <= 5);
-    assert_eq!(alarms("changed.csv"), 100);
+    // A threshold from 200 rows at 1 % lets 4 % through once in ten thousand seeds.
+    assert!(alarms("same.csv") <= 20);
+    assert_eq!(alarms("changed.csv"), 500);
 }
 
 #[test]
