@@ -1,9 +1,20 @@
 //! Base densities: what the row is once every bijection is undone.
+//!
+//! In a file, words 2, 6 and 7 of the flow's header are the base's kind and its two settings;
+//! its parameters stand behind those of the layers.
+//!
+//! | kind | density | settings | parameters |
+//! |---|---|---|---|
+//! | 1 | standard normal | 0, 0 | none |
+//! | 2 | Student-t | degrees of freedom (f32), 0 | none |
+//! | 3 | mixture of Gaussians | components K, 0 = diagonal or 1 = full covariance | for each component: ln of its weight, D means, and the columns of U down to the diagonal (full) or the diagonal of U |
 
 use rand_core::Rng;
 
 use crate::Error;
-use crate::math::{Math, bounded};
+use crate::kernel::add_scaled;
+use crate::math::{LIMIT, Math, bounded};
+use crate::triangular::{Upper, is_diagonal, log_product};
 
 /// ln(2 pi) / 2.
 const HALF_LN_TWO_PI: f32 = 0.918_938_5;
@@ -12,49 +23,336 @@ const HALF_LN_TWO_PI: f32 = 0.918_938_5;
 /// 10^42 times.
 const MAX_DRAWS: usize = 64;
 
-/// The standard normal density N(0, I) of a row.
-///
-/// log N(z) = -1/2 sum z_i^2 - D/2 ln(2 pi), summed in the order of the features.
+/// Most components of a mixture.
+pub const MAX_COMPONENTS: usize = 1 << 10;
+
+/// A density over rows of the base, borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StandardNormal;
+pub enum Base<'m> {
+    /// N(0, I).
+    StandardNormal,
+    /// Independent Student-t densities, whose tails are heavier than a Gaussian's (Alexanderson
+    /// and Henter 2020, "Robust model training and generalisation with Studentising flows").
+    StudentT {
+        /// Their degrees of freedom.
+        degrees_of_freedom: f32,
+    },
+    /// A mixture of Gaussians (Izmailov et al. 2020, "Semi-Supervised Learning with Normalizing
+    /// Flows"; with no bijection before it, the classical one).
+    Mixture(Mixture<'m>),
+}
 
-impl StandardNormal {
-    /// Its number in a file.
-    pub const KIND: u32 = 1;
+/// A mixture of Gaussians borrowed from a model file.
+#[derive(Clone, Copy, Debug)]
+pub struct Mixture<'m> {
+    size: usize,
+    full: bool,
+    /// Of all components.
+    parameters: &'m [f32],
+}
 
-    /// Natural logarithm of the density at `z`.
-    pub fn log_density(self, z: &[f32]) -> f32 {
-        let mut squares = 0.0;
-        for z in z {
-            squares += z * z;
+/// One Gaussian: N(z) = |det U| N(U (z - mean); 0, I), with U^T U the inverse covariance.
+#[derive(Clone, Copy)]
+struct Component<'m> {
+    log_weight: f32,
+    mean: &'m [f32],
+    full: bool,
+    /// Packed, or its diagonal alone.
+    factor: &'m [f32],
+}
+
+impl<'m> Base<'m> {
+    /// Numbers in a file.
+    pub(crate) const STANDARD_NORMAL: u32 = 1;
+    pub(crate) const STUDENT_T: u32 = 2;
+    pub(crate) const MIXTURE: u32 = 3;
+
+    /// Views the base that the header's words describe; `parameters` are those behind the layers.
+    pub(crate) fn read(
+        kind: u32,
+        settings: [u32; 2],
+        features: usize,
+        parameters: &'m [f32],
+    ) -> Result<Self, Error> {
+        let [first, second] = settings;
+        let refuse = |word| Err(Error::BaseSetting { word });
+        let base = match kind {
+            Self::STANDARD_NORMAL => Self::StandardNormal,
+            Self::STUDENT_T if !cfg!(feature = "student-t") => {
+                return Err(Error::Feature { name: "student-t" });
+            }
+            Self::STUDENT_T => Self::StudentT { degrees_of_freedom: f32::from_bits(first) },
+            Self::MIXTURE if !cfg!(feature = "mixture") => {
+                return Err(Error::Feature { name: "mixture" });
+            }
+            Self::MIXTURE => {
+                Self::Mixture(Mixture { size: features, full: second == 1, parameters })
+            }
+            kind => return Err(Error::Base { kind }),
+        };
+        let words = match base {
+            Self::StandardNormal if first != 0 => return refuse(6),
+            Self::StudentT { degrees_of_freedom } if !(1.0..=1e4).contains(&degrees_of_freedom) => {
+                return refuse(6);
+            }
+            Self::StandardNormal | Self::StudentT { .. } if second != 0 => return refuse(7),
+            Self::StandardNormal | Self::StudentT { .. } => 0,
+            Self::Mixture(_) if !(1..=MAX_COMPONENTS).contains(&(first as usize)) => {
+                return refuse(6);
+            }
+            Self::Mixture(_) if second > 1 => return refuse(7),
+            Self::Mixture(mixture) => first as usize * mixture.stride(),
+        };
+        if words != parameters.len() {
+            return Err(Error::BaseParameters { found: parameters.len(), expected: words });
         }
-        -0.5 * squares - z.len() as f32 * HALF_LN_TWO_PI
+        if let Self::Mixture(mixture) = base {
+            mixture.check()?;
+        }
+        Ok(base)
     }
 
-    /// Fills `z` with draws of standard deviation `temperature`, two at a time by the polar
-    /// method (Marsaglia and Bray 1964), which needs neither tables nor double precision.
+    /// Natural logarithm of the density at `z`; `work` is as long.
+    pub(crate) fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
+        match self {
+            Self::StandardNormal => standard_normal(z),
+            Self::StudentT { degrees_of_freedom } if cfg!(feature = "student-t") => {
+                student_t::<M>(degrees_of_freedom, z)
+            }
+            Self::Mixture(mixture) if cfg!(feature = "mixture") => {
+                mixture.log_density::<M>(z, work)
+            }
+            // Refused by `read`.
+            _ => 0.0,
+        }
+    }
+
+    /// Fills `z` with a draw; `temperature` scales the distance from the centre, that of the
+    /// component in a mixture.
     #[inline(never)]
-    pub fn sample<M: Math, R: Rng>(
+    pub(crate) fn sample<M: Math, R: Rng>(
         self,
         random: &mut R,
         temperature: f32,
         z: &mut [f32],
     ) -> Result<(), Error> {
-        for pair in z.chunks_mut(2) {
-            let (u, v, square) = (0..MAX_DRAWS)
-                .map(|_| {
-                    let (u, v) = (symmetric_uniform(random), symmetric_uniform(random));
-                    (u, v, u * u + v * v)
-                })
-                .find(|(_, _, square)| *square > 0.0 && *square < 1.0)
-                .ok_or(Error::RandomSource)?;
-            let radius = temperature * M::sqrt(-2.0 * M::ln(square) / square);
-            for (z, direction) in pair.iter_mut().zip([u, v]) {
-                *z = bounded(direction * radius);
+        match self {
+            Self::StudentT { degrees_of_freedom } if cfg!(feature = "student-t") => {
+                for z in z {
+                    *z = temperature * student_t_draw::<M, R>(degrees_of_freedom, random)?;
+                    *z = bounded(*z);
+                }
+                Ok(())
+            }
+            Self::Mixture(mixture) if cfg!(feature = "mixture") => {
+                let component = mixture.draw::<M, R>(random);
+                fill_normal::<M, R>(random, temperature, z)?;
+                component.place(z);
+                Ok(())
+            }
+            _ => fill_normal::<M, R>(random, temperature, z),
+        }
+    }
+
+    /// Products of one log-density.
+    pub(crate) fn multiply_adds(self) -> usize {
+        match self {
+            Self::Mixture(mixture) => mixture.parameters.len(),
+            _ => 0,
+        }
+    }
+
+    /// The Cargo feature that a firmware needs for it.
+    pub fn cargo_feature(self) -> Option<&'static str> {
+        match self {
+            Self::StandardNormal => None,
+            Self::StudentT { .. } => Some("student-t"),
+            Self::Mixture(_) => Some("mixture"),
+        }
+    }
+}
+
+/// log N(z) = -1/2 sum z_i^2 - D/2 ln(2 pi), summed in the order of the features.
+fn standard_normal(z: &[f32]) -> f32 {
+    let mut squares = 0.0;
+    for z in z {
+        squares += z * z;
+    }
+    -0.5 * squares - z.len() as f32 * HALF_LN_TWO_PI
+}
+
+/// Sum over the features of ln t_n(z) = c(n) - (n + 1)/2 ln(1 + z^2 / n), with
+/// c(n) = ln gamma((n + 1)/2) - ln gamma(n / 2) - ln(n pi)/2.
+fn student_t<M: Math>(n: f32, z: &[f32]) -> f32 {
+    let constant = libm::lgammaf(0.5 * (n + 1.0))
+        - libm::lgammaf(0.5 * n)
+        - 0.5 * M::ln(n * core::f32::consts::PI);
+    let mut logs = 0.0;
+    for z in z {
+        logs += M::ln(1.0 + z * z / n);
+    }
+    z.len() as f32 * constant - 0.5 * (n + 1.0) * logs
+}
+
+/// A Student-t draw by the polar method (Bailey 1994, "Polar generation of random variates with
+/// the t-distribution").
+fn student_t_draw<M: Math, R: Rng>(n: f32, random: &mut R) -> Result<f32, Error> {
+    let (u, _, square) = in_disc(random)?;
+    // w is at least 2^-47, so its power is finite for every n from 1 on.
+    let power = M::exp(-2.0 / n * M::ln(square));
+    Ok(u * M::sqrt(n * (power - 1.0) / square))
+}
+
+impl<'m> Mixture<'m> {
+    /// Words of a component.
+    fn stride(self) -> usize {
+        1 + self.size + if self.full { Upper::words(self.size) } else { self.size }
+    }
+
+    /// Number of Gaussians.
+    pub fn components(self) -> usize {
+        self.parameters.len().checked_div(self.stride()).unwrap_or(0)
+    }
+
+    /// Whether they have full covariances.
+    pub fn is_full(self) -> bool {
+        self.full
+    }
+
+    fn iter(self) -> impl Iterator<Item = Component<'m>> {
+        // A stride is never 0.
+        self.parameters.chunks(self.stride().max(1)).filter_map(move |words| {
+            let (log_weight, rest) = words.split_first()?;
+            let (mean, factor) = rest.split_at_checked(self.size)?;
+            Some(Component { log_weight: *log_weight, mean, full: self.full, factor })
+        })
+    }
+
+    /// Refuses shares that do not add up to 1, and covariances that are none.
+    fn check(self) -> Result<(), Error> {
+        let mut sum = 0.0;
+        for (number, component) in self.iter().enumerate() {
+            let usable = (-LIMIT..=0.0).contains(&component.log_weight)
+                && component.mean.iter().all(|mean| bounded(*mean) == *mean)
+                && component.factor.iter().all(|entry| bounded(*entry) == *entry)
+                && component.diagonal().all(is_diagonal);
+            if !usable {
+                return Err(Error::Component { number });
+            }
+            sum += libm::expf(component.log_weight);
+        }
+        match (0.999..=1.001).contains(&sum) {
+            true => Ok(()),
+            false => Err(Error::Component { number: self.components() }),
+        }
+    }
+
+    /// ln sum_k w_k N_k(z), by a running log-sum-exp.
+    fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
+        let (mut largest, mut sum) = (f32::MIN, 0.0);
+        for component in self.iter() {
+            let own = component.log_weight + component.log_density::<M>(z, work);
+            if own > largest {
+                sum = sum * exp_of_difference::<M>(largest, own) + 1.0;
+                largest = own;
+            } else {
+                sum += exp_of_difference::<M>(own, largest);
             }
         }
-        Ok(())
+        largest + M::ln(sum)
     }
+
+    /// A component by its share.
+    fn draw<M: Math, R: Rng>(self, random: &mut R) -> Component<'m> {
+        let mut left = 0.5 + 0.5 * symmetric_uniform(random);
+        let mut chosen = Component { log_weight: 0.0, mean: &[], full: false, factor: &[] };
+        for component in self.iter() {
+            chosen = component;
+            left -= M::exp(component.log_weight.max(-80.0));
+            if left < 0.0 {
+                break;
+            }
+        }
+        chosen
+    }
+}
+
+/// exp(small - large), 0 where that is beyond f32.
+fn exp_of_difference<M: Math>(small: f32, large: f32) -> f32 {
+    let difference = small - large;
+    if difference > -80.0 { M::exp(difference) } else { 0.0 }
+}
+
+impl<'m> Component<'m> {
+    fn upper(self) -> Upper<'m> {
+        Upper::new(self.mean.len(), self.factor)
+    }
+
+    fn diagonal(self) -> impl Iterator<Item = f32> {
+        let alone: &[f32] = if self.full { &[] } else { self.factor };
+        let packed = if self.full { self.upper() } else { Upper::new(0, &[]) };
+        alone.iter().copied().chain(packed.diagonal())
+    }
+
+    fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
+        for ((own, z), mean) in work.iter_mut().zip(z).zip(self.mean) {
+            *own = z - mean;
+        }
+        if self.full {
+            self.upper().multiply(work);
+        } else {
+            for (own, scale) in work.iter_mut().zip(self.factor) {
+                *own *= scale;
+            }
+        }
+        for own in work.iter_mut() {
+            *own = bounded(*own);
+        }
+        standard_normal(work) + log_product::<M>(self.diagonal())
+    }
+
+    /// From a draw of N(0, I) to one of this Gaussian.
+    fn place(self, z: &mut [f32]) {
+        if self.full {
+            self.upper().solve(z);
+        } else {
+            for (z, scale) in z.iter_mut().zip(self.factor) {
+                *z /= scale;
+            }
+        }
+        add_scaled(z, self.mean, 1.0);
+        for z in z {
+            *z = bounded(*z);
+        }
+    }
+}
+
+/// Fills `z` with normal draws of standard deviation `temperature`, two at a time by the polar
+/// method (Marsaglia and Bray 1964), which needs neither tables nor double precision.
+fn fill_normal<M: Math, R: Rng>(
+    random: &mut R,
+    temperature: f32,
+    z: &mut [f32],
+) -> Result<(), Error> {
+    for pair in z.chunks_mut(2) {
+        let (u, v, square) = in_disc(random)?;
+        let radius = temperature * M::sqrt(-2.0 * M::ln(square) / square);
+        for (z, direction) in pair.iter_mut().zip([u, v]) {
+            *z = bounded(direction * radius);
+        }
+    }
+    Ok(())
+}
+
+/// A point (u, v) in the unit disc without its centre, and u^2 + v^2.
+fn in_disc<R: Rng>(random: &mut R) -> Result<(f32, f32, f32), Error> {
+    (0..MAX_DRAWS)
+        .map(|_| {
+            let (u, v) = (symmetric_uniform(random), symmetric_uniform(random));
+            (u, v, u * u + v * v)
+        })
+        .find(|(_, _, square)| *square > 0.0 && *square < 1.0)
+        .ok_or(Error::RandomSource)
 }
 
 /// Uniform in (-1, 1), on the odd multiples of 2^-24, so never 0.

@@ -3,12 +3,16 @@
 //! A bijection is two methods. In a file each one is a `Record` of fixed size and the
 //! parameters that it points to; it is read where it lies, checked when the file is loaded.
 
+mod act_norm;
+mod autoregressive;
 mod coupling;
+mod lu_linear;
 mod permutation;
 
+pub use act_norm::ActNorm;
+pub use autoregressive::{Autoregressive, Side};
 pub use coupling::{Coupling, Half};
-#[cfg(feature = "write")]
-pub(crate) use coupling::{log_scale_row, shift_row};
+pub use lu_linear::LuLinear;
 pub use permutation::Permutation;
 
 use core::ops::Range;
@@ -20,7 +24,7 @@ use crate::network::Scratch;
 /// An invertible map of a row onto itself.
 pub(crate) trait Bijection<'m>: Copy {
     /// Views the layer that `record` describes; `parameters` starts at its offset.
-    fn new(record: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self;
+    fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self;
 
     /// Refuses what no such layer can be. Returns how many parameter words it takes.
     fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error>;
@@ -42,9 +46,20 @@ pub(crate) trait Bijection<'m>: Copy {
     }
 }
 
-/// Scratch of a bijection: a row, and what a network needs.
+/// Lengths of a row and of its context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// D.
+    pub features: usize,
+    /// C, 0 for a flow without context.
+    pub context: usize,
+}
+
+/// What a bijection is given besides the row: a context, a spare row, and what a network needs.
 #[derive(Debug)]
 pub(crate) struct Work<'s> {
+    /// Standardised.
+    pub context: &'s [f32],
     pub row: &'s mut [f32],
     pub network: Scratch<'s>,
 }
@@ -91,9 +106,18 @@ impl<'m> Record<'m> {
     }
 }
 
+macro_rules! feature_name {
+    () => {
+        None
+    };
+    ($feature:literal) => {
+        Some($feature)
+    };
+}
+
 /// Makes the kinds of layers, their list, and the dispatch over them, from one table.
 macro_rules! bijections {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal $(if $feature:literal)?,)*) => {
         /// The kinds of layers that a file can hold, by their number in it. A number is
         /// never used again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +129,13 @@ macro_rules! bijections {
         impl Kind {
             /// Every kind.
             pub const ALL: &[Kind] = &[$(Kind::$name,)*];
+
+            /// The Cargo feature that a firmware needs for it.
+            pub const fn cargo_feature(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => feature_name!($($feature)?),)*
+                }
+            }
         }
 
         /// A layer borrowed from a model file.
@@ -118,19 +149,31 @@ macro_rules! bijections {
             #[inline(always)]
             pub(crate) fn new(
                 record: &Record<'m>,
-                features: usize,
+                sizes: Sizes,
                 parameters: &'m [f32],
             ) -> Option<Self> {
                 let [kind, ..] = *record.words;
                 match kind {
-                    $($number => Some(Self::$name($name::new(record, features, parameters))),)*
+                    $($number if true $(&& cfg!(feature = $feature))? => Some(Self::$name($name::new(record, sizes, parameters))),)*
                     _ => None,
+                }
+            }
+
+            /// Why there is no layer of this kind: this build leaves it out, or nobody knows it.
+            pub(crate) fn refusal(layer: usize, kind: u32) -> Error {
+                match kind {
+                    $($($number if !cfg!(feature = $feature) => Error::Feature { name: $feature },)?)*
+                    kind => Error::Kind { layer, kind },
                 }
             }
 
             /// Refuses what no such layer can be. Returns how many parameter words it takes.
             pub(crate) fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
-                match self { $(Self::$name(layer) => layer.check(record, features),)* }
+                match self {
+                    $(Self::$name(layer) => {
+                        layer.check(record, features)
+                    })*
+                }
             }
 
             /// The layer's kind.
@@ -138,12 +181,34 @@ macro_rules! bijections {
                 match self { $(Self::$name(_) => Kind::$name,)* }
             }
 
+            /// The Cargo features that a firmware needs for the layer and for its map.
+            pub fn cargo_features(&self) -> [Option<&'static str>; 2] {
+                let map = match self {
+                    Self::Coupling(layer) => layer.map().cargo_feature(),
+                    Self::Autoregressive(layer) => layer.map().cargo_feature(),
+                    _ => None,
+                };
+                [self.kind().cargo_feature(), map]
+            }
+
             pub(crate) fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-                match self { $(Self::$name(layer) => layer.inverse::<M>(row, work),)* }
+                match self {
+                    $(Self::$name(layer) if true $(&& cfg!(feature = $feature))? => {
+                        layer.inverse::<M>(row, work)
+                    })*
+                    // Refused by `check`.
+                    _ => 0.0,
+                }
             }
 
             pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-                match self { $(Self::$name(layer) => layer.forward::<M>(row, work),)* }
+                match self {
+                    $(Self::$name(layer) if true $(&& cfg!(feature = $feature))? => {
+                        layer.forward::<M>(row, work)
+                    })*
+                    // Refused by `check`.
+                    _ => 0.0,
+                }
             }
 
             pub(crate) fn width(&self) -> usize {
@@ -159,8 +224,14 @@ macro_rules! bijections {
 }
 
 bijections! {
-    /// Affine coupling: one half of the row is shifted and scaled as the other half says.
+    /// One half of the row is mapped as the other half says.
     Coupling = 1,
     /// Fixed permutation of the features.
     Permutation = 2,
+    /// A shift and a scale of each feature.
+    ActNorm = 3 if "linear",
+    /// An invertible linear map in LU form.
+    LuLinear = 4 if "linear",
+    /// Each feature is mapped as those before it say.
+    Autoregressive = 5 if "autoregressive",
 }

@@ -94,22 +94,22 @@ pub enum Error {
         /// Words that the counts in the file ask for.
         expected: usize,
     },
-    /// A word that this version keeps at zero is not zero.
-    #[error(
-        "the model file uses word {word} of its section {tag}, which this version keeps at zero: update flowlet"
-    )]
-    Reserved {
-        /// The section's tag.
-        tag: u32,
-        /// The word, from 0.
-        word: usize,
-    },
     /// The number of features differs from the firmware's `D`.
     #[error("the model has {file} features, the firmware expects {firmware}: Flow::<{file}, _>")]
     Features {
         /// Features in the file.
         file: usize,
         /// `D`.
+        firmware: usize,
+    },
+    /// The number of context values differs from the firmware's `C`.
+    #[error(
+        "the model is given {file} context values, the firmware expects {firmware}: Flow::<_, _, _, {file}>"
+    )]
+    Context {
+        /// Context values in the file.
+        file: usize,
+        /// `C`.
         firmware: usize,
     },
     /// The widest hidden layer does not fit the firmware's `H`.
@@ -130,6 +130,28 @@ pub enum Error {
         /// Its number in the file.
         kind: u32,
     },
+    /// The base's settings are not possible.
+    #[error("the model's base density has an impossible setting (word {word} of the flow)")]
+    BaseSetting {
+        /// Word of the flow's header, from 0.
+        word: usize,
+    },
+    /// The parameters behind the layers are not those of the base.
+    #[error("the model has {found} words behind its layers, its base density takes {expected}")]
+    BaseParameters {
+        /// Words there.
+        found: usize,
+        /// Words that the base takes.
+        expected: usize,
+    },
+    /// A Gaussian that is none, or shares that do not add up to 1.
+    #[error(
+        "the model's mixture is not usable at component {number}: ln weight <= 0, finite mean, diagonal not 0; weights add up to 1"
+    )]
+    Component {
+        /// The component, from 0; their number where the weights do not add up to 1.
+        number: usize,
+    },
     /// A layer that this reader does not know.
     #[error(
         "the model's layer {layer} is of kind {kind}, which this version of flowlet does not know"
@@ -139,6 +161,12 @@ pub enum Error {
         layer: usize,
         /// Its number in the file.
         kind: u32,
+    },
+    /// A part of the model that this build of flowlet leaves out.
+    #[error("the model needs the Cargo feature `{name}` of flowlet: enable it")]
+    Feature {
+        /// Its name in Cargo.toml.
+        name: &'static str,
     },
     /// A layer's counts or settings are not possible.
     #[error("the model's layer {layer} has an impossible shape (word {word} of its record)")]
@@ -219,6 +247,12 @@ pub enum Error {
         /// The first one that differs, from 0.
         index: usize,
     },
+    /// The firmware's context is not the model's.
+    #[error("context value {index} of the model has another name than the firmware expects")]
+    ContextName {
+        /// The first one that differs, from 0.
+        index: usize,
+    },
     /// A row of the wrong length.
     #[error("a row of {found} values, the model has {expected} features")]
     RowLength {
@@ -227,13 +261,31 @@ pub enum Error {
         /// Features of the model.
         expected: usize,
     },
+    /// A context of the wrong length.
+    #[error("a context of {found} values, the model has {expected}")]
+    ContextLength {
+        /// Values given.
+        found: usize,
+        /// Context values of the model.
+        expected: usize,
+    },
     /// Scratch too small for the model.
-    #[error("the scratch is too small: the model has {features} features and {width} hidden units")]
+    #[error(
+        "the scratch is too small: the model has {features} features, {context} context values and {width} hidden units"
+    )]
     Scratch {
         /// Floats needed in each row.
         features: usize,
+        /// Floats needed for the context.
+        context: usize,
         /// Units needed, in whole blocks of 8.
         width: usize,
+    },
+    /// A context value that is NaN or infinite.
+    #[error("context value {index} is NaN or infinite")]
+    ContextNotFinite {
+        /// Its place in the context, from 0.
+        index: usize,
     },
     /// A value that is NaN or infinite: a dead sensor, or an overflow before flowlet.
     #[error("feature {feature} is NaN or infinite")]

@@ -26,30 +26,30 @@
 //! | word | contents |
 //! |---|---|
 //! | 0 | D, number of features, 2 to 64 |
-//! | 1 | number of context features: 0 |
-//! | 2 | base density: 1 = standard normal |
+//! | 1 | C, number of context values, 0 to 64 |
+//! | 2 | base density: 1 = standard normal, 2 = Student-t, 3 = mixture of Gaussians ([`Base`](crate::Base)) |
 //! | 3 | math that the file was calibrated with: 1 = libm, 2 = micromath |
 //! | 4 | L, number of layers |
 //! | 5 | P, number of parameter words |
-//! | 6, 7 | 0 |
+//! | 6, 7 | settings of the base, 0 where it has none |
 //! | 8 .. 8 + 12 L | a record of 12 words a layer, in the order of the inverse (x to z) |
-//! | .. 8 + 12 L + P | the layers' parameters, one layer behind the other without a gap |
+//! | .. 8 + 12 L + P | the layers' parameters, one layer behind the other without a gap, then the base's |
 //!
 //! | record word | contents |
 //! |---|---|
-//! | 0 | kind: 1 = coupling, 2 = permutation |
+//! | 0 | kind: 1 = coupling, 2 = permutation, 3 = act-norm, 4 = LU linear, 5 = autoregressive |
 //! | 1 | first parameter word, counted from the first parameter |
 //! | 2 | number of parameter words |
 //! | 3 .. 12 | settings of that kind, see the module of each; 0 where it has none |
 //!
 //! A matrix of R rows and C columns lies in blocks of 8 rows, the last one filled up with zero
-//! rows: 8 biases, then C times 8 weights, one column behind the other
-//! ([`kernel::position`](crate::kernel::position)).
+//! rows: 8 biases, then C times 8 weights, one column behind the other. In an autoregressive
+//! layer a block has only the columns that its rows may see ([`Degrees`](crate::Degrees)).
 //!
 //! **Section 3, names** (one; text): D strings, each a varint of its length in bytes and its
-//! UTF-8, in the order of the features.
+//! UTF-8, in the order of the features; then C strings, those of the context.
 //!
-//! **Section 5, standardisation** (one; words): for each feature centre, scale, low and high,
+//! **Section 5, standardisation** (one; words): for each feature, then each context value, centre, scale, low and high,
 //! `f32`, in the feature's unit; low to high is the range of the training rows.
 //!
 //! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
@@ -59,7 +59,7 @@
 //! host, so that the same training gives the same file.
 //!
 //! **Section 6, self-test** (at most one; words): any number of vectors, each the D values of a
-//! raw row and its log-density in nats, `f32`, all bits as the host computed them.
+//! raw row, the C of its context, and its log-density in nats, `f32`, all bits as the host computed them.
 //!
 //! # What a new version may change
 //!
@@ -68,7 +68,7 @@
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
 //! Numbers of kinds and tags are never used again. Tags 7 to 15 are kept for per-feature
-//! transforms, context, quantiles of the score, attribution and members of an ensemble.
+//! transforms, quantiles of the score, attribution and members of an ensemble.
 //!
 //! # Checks
 //!

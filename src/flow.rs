@@ -2,45 +2,89 @@
 
 use rand_core::Rng;
 
-use crate::kernel::Unit;
+use crate::kernel::Units;
 use crate::math::{Libm, Math};
 use crate::model::{Model, Scratch};
-use crate::{Error, Threshold};
+use crate::{Error, MAX_HIDDEN, Threshold};
 
 /// A normalizing flow of exactly `D` features with room for `H` hidden units a layer.
 ///
 /// It borrows the model file, is a few words large, and may be copied and shared. A call's
 /// memory lies on the stack and has a known size, [`Flow::SCRATCH_BYTES`]. Another model of D
 /// features fits without a rebuild as long as its layers are no wider than `H`, a multiple of 8.
+///
+/// A model of p(x | context) takes the context's size as `C`, and its methods end in `_given`.
 #[derive(Clone, Copy, Debug)]
-pub struct Flow<'m, const D: usize, const H: usize, M: Math = Libm> {
+pub struct Flow<'m, const D: usize, const H: usize, M: Math = Libm, const C: usize = 0> {
     model: Model<'m, M>,
 }
 
 /// The memory of one call.
-struct Memory<const D: usize, const H: usize> {
+struct Memory<const D: usize, const H: usize, const C: usize> {
     rows: [[f32; D]; 2],
-    values: [[f32; H]; 2],
-    units: [Unit; H],
+    context: [f32; C],
+    values: [[f32; H]; MAX_HIDDEN],
+    numbers: [[u16; H]; MAX_HIDDEN],
 }
 
-impl<const D: usize, const H: usize> Memory<D, H> {
+impl<const D: usize, const H: usize, const C: usize> Memory<D, H, C> {
+    #[inline(always)]
     fn new() -> Self {
-        Self { rows: [[0.0; D]; 2], values: [[0.0; H]; 2], units: [Unit::default(); H] }
+        Self {
+            rows: [[0.0; D]; 2],
+            context: [0.0; C],
+            values: [[0.0; H]; MAX_HIDDEN],
+            numbers: [[0; H]; MAX_HIDDEN],
+        }
     }
 
     fn scratch(&mut self) -> Scratch<'_> {
-        let ([row, spare], [here, there]) = (&mut self.rows, &mut self.values);
-        Scratch::new([row, spare], [here, there], &mut self.units)
+        let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.values);
+        let [k, l, m] = &mut self.numbers;
+        let units = [Units::new(a, k), Units::new(b, l), Units::new(c, m)];
+        Scratch::new([row, spare], &mut self.context, units)
     }
 }
 
 impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
+    /// Natural logarithm of the density at `x`, in nats and raw units.
+    pub fn log_density(&self, x: &[f32; D]) -> Result<f32, Error> {
+        self.log_density_given(x, &[])
+    }
+
+    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    pub fn score(&self, x: &[f32; D]) -> Result<f32, Error> {
+        self.score_given(x, &[])
+    }
+
+    /// Whether the score of `x` lies above the threshold in the file.
+    pub fn is_anomaly(&self, x: &[f32; D]) -> Result<bool, Error> {
+        self.is_anomaly_given(x, &[])
+    }
+
+    /// x to z. Returns z and log |det dz/dx|.
+    pub fn inverse(&self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        self.inverse_given(x, &[])
+    }
+
+    /// z to x. Returns x and log |det dx/dz|.
+    pub fn forward(&self, z: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        self.forward_given(z, &[])
+    }
+
+    /// A draw from the model; `temperature` scales the base's standard deviation, 1 for the
+    /// model's own density.
+    pub fn sample<R: Rng>(&self, random: &mut R, temperature: f32) -> Result<[f32; D], Error> {
+        self.sample_given(random, temperature, &[])
+    }
+}
+
+impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H, M, C> {
     /// Stack bytes of a call's memory, besides its frames.
-    pub const SCRATCH_BYTES: usize = size_of::<Memory<D, H>>();
+    pub const SCRATCH_BYTES: usize = size_of::<Memory<D, H, C>>();
 
     /// Reads a model file in place, makes every check of [`crate::file`], and then checks that
-    /// the model fits `D` and `H`.
+    /// the model fits `D`, `H` and `C`.
     ///
     /// `bytes` is exactly one file on a 4-byte boundary, as
     /// [`include_model!`](crate::include_model) gives it.
@@ -57,6 +101,9 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
         if model.features() != D {
             return Err(Error::Features { file: model.features(), firmware: D });
         }
+        if model.context() != C {
+            return Err(Error::Context { file: model.context(), firmware: C });
+        }
         if model.width() > H {
             return Err(Error::Width { file: model.width(), firmware: H });
         }
@@ -66,21 +113,6 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
     /// The model itself: names, threshold, provenance, layers.
     pub fn model(&self) -> &Model<'m, M> {
         &self.model
-    }
-
-    /// Natural logarithm of the density at `x`, in nats and raw units.
-    pub fn log_density(&self, x: &[f32; D]) -> Result<f32, Error> {
-        self.model.log_density(x, &mut Memory::<D, H>::new().scratch())
-    }
-
-    /// The anomaly score: minus the log-density, so that it grows with abnormality.
-    pub fn score(&self, x: &[f32; D]) -> Result<f32, Error> {
-        self.model.score(x, &mut Memory::<D, H>::new().scratch())
-    }
-
-    /// Whether the score of `x` lies above the threshold in the file.
-    pub fn is_anomaly(&self, x: &[f32; D]) -> Result<bool, Error> {
-        self.model.is_anomaly(x, &mut Memory::<D, H>::new().scratch())
     }
 
     /// The threshold in the file, if it has one.
@@ -93,34 +125,69 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
         self.model.expect_features(names)
     }
 
-    /// x to z. Returns z and log |det dz/dx|.
-    pub fn inverse(&self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
+    /// Refuses a firmware that fills its context in another order than the model was trained in.
+    pub fn expect_context(&self, names: &[&str; C]) -> Result<(), Error> {
+        self.model.expect_context(names)
+    }
+
+    /// Natural logarithm of the conditional density p(x | context), in nats and raw units.
+    pub fn log_density_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<f32, Error> {
+        self.model.log_density_given(x, context, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// The anomaly score given a context: minus the log-density.
+    pub fn score_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<f32, Error> {
+        self.model.score_given(x, context, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// Whether the score given a context lies above the threshold in the file.
+    pub fn is_anomaly_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<bool, Error> {
+        self.model.is_anomaly_given(x, context, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// x to z, given a context. Returns z and log |det dz/dx|.
+    pub fn inverse_given(
+        &self,
+        x: &[f32; D],
+        context: &[f32; C],
+    ) -> Result<([f32; D], f32), Error> {
         let mut row = *x;
+        let scratch = &mut Memory::<D, H, C>::new();
         let log_det_jacobian =
-            self.model.inverse(&mut row, &mut Memory::<D, H>::new().scratch())?;
+            self.model.inverse_given(&mut row, context, &mut scratch.scratch())?;
         Ok((row, log_det_jacobian))
     }
 
-    /// z to x. Returns x and log |det dx/dz|.
-    pub fn forward(&self, z: &[f32; D]) -> Result<([f32; D], f32), Error> {
+    /// z to x, given a context. Returns x and log |det dx/dz|.
+    pub fn forward_given(
+        &self,
+        z: &[f32; D],
+        context: &[f32; C],
+    ) -> Result<([f32; D], f32), Error> {
         let mut row = *z;
+        let scratch = &mut Memory::<D, H, C>::new();
         let log_det_jacobian =
-            self.model.forward(&mut row, &mut Memory::<D, H>::new().scratch())?;
+            self.model.forward_given(&mut row, context, &mut scratch.scratch())?;
         Ok((row, log_det_jacobian))
     }
 
-    /// A draw from the model; `temperature` scales the base's standard deviation, 1 for the
-    /// model's own density.
-    pub fn sample<R: Rng>(&self, random: &mut R, temperature: f32) -> Result<[f32; D], Error> {
+    /// A draw from p(x | context); `temperature` scales the base's standard deviation.
+    pub fn sample_given<R: Rng>(
+        &self,
+        random: &mut R,
+        temperature: f32,
+        context: &[f32; C],
+    ) -> Result<[f32; D], Error> {
         let mut x = [0.0; D];
-        self.model.sample(random, temperature, &mut x, &mut Memory::<D, H>::new().scratch())?;
+        let scratch = &mut Memory::<D, H, C>::new();
+        self.model.sample_given(random, temperature, &mut x, context, &mut scratch.scratch())?;
         Ok(x)
     }
 
     /// Computes the file's self-test vectors on this core and compares their bits with the
     /// host's. Returns how many there are.
     pub fn self_test(&self) -> Result<usize, Error> {
-        self.model.self_test(&mut Memory::<D, H>::new().scratch())
+        self.model.self_test(&mut Memory::<D, H, C>::new().scratch())
     }
 }
 

@@ -7,34 +7,75 @@
 //! first and eight sums after them. Only non-zero inputs are visited: after a ReLU about half
 //! of them. Both loops give the same bits, since adding a zero product changes no sum.
 
+use core::ops::Range;
+
 /// Output rows of a block.
 pub const ROWS: usize = 8;
 
 /// One weight for each row of a block.
 pub type Block = [f32; ROWS];
 
-/// A non-zero input of a layer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unit {
-    /// The value's bits: the list is made by integer instructions.
-    bits: u32,
-    index: u32,
-}
-
-/// The inputs of a layer: all of them, or the non-zero ones in ascending order.
+/// The inputs of a layer.
 #[derive(Clone, Copy)]
 pub(crate) enum Inputs<'a> {
+    /// All of them.
     All(&'a [f32]),
-    Active(&'a [Unit]),
+    /// All of them, a context in front of the others.
+    Given(&'a [f32], &'a [f32]),
+    /// The non-zero ones and their numbers, ascending.
+    Active(&'a [f32], &'a [u16]),
 }
 
 impl<'a> Inputs<'a> {
-    /// What [`rectify`] left: the first `listed` of `units`, or all of `values`.
-    pub fn rectified(values: &'a [f32], units: &'a [Unit], listed: Option<usize>) -> Self {
-        match listed {
-            Some(count) => Self::Active(units.get(..count).unwrap_or_default()),
-            None => Self::All(values),
+    /// `values` behind a `context`, which may be empty.
+    #[inline(always)]
+    pub fn given(context: &'a [f32], values: &'a [f32]) -> Self {
+        match context {
+            [_, ..] if cfg!(feature = "context") => Self::Given(context, values),
+            _ => Self::All(values),
         }
+    }
+}
+
+/// Memory for the values of one layer's units and, where only the non-zero ones are listed, for
+/// their numbers.
+#[derive(Debug)]
+pub struct Units<'s> {
+    values: &'s mut [f32],
+    numbers: &'s mut [u16],
+}
+
+impl<'s> Units<'s> {
+    /// Both as long as the layer has units, in whole blocks of [`ROWS`].
+    pub fn new(values: &'s mut [f32], numbers: &'s mut [u16]) -> Self {
+        Self { values, numbers }
+    }
+
+    /// Those of the listed in `range`.
+    pub(crate) fn listed(&self, range: Range<usize>) -> Inputs<'_> {
+        Inputs::Active(
+            self.values.get(range.clone()).unwrap_or_default(),
+            self.numbers.get(range).unwrap_or_default(),
+        )
+    }
+
+    /// The values alone, in whole blocks.
+    pub(crate) fn blocks(&mut self, count: usize) -> &mut [Block] {
+        let (blocks, _) = self.values.as_chunks_mut();
+        blocks.get_mut(..count).unwrap_or_default()
+    }
+
+    /// The first `count` values.
+    pub(crate) fn values(&self, count: usize) -> &[f32] {
+        self.values.get(..count).unwrap_or_default()
+    }
+
+    /// The first `count`, if there are so many.
+    pub(crate) fn first(&mut self, count: usize) -> Option<Units<'_>> {
+        Some(Units {
+            values: self.values.get_mut(..count)?,
+            numbers: self.numbers.get_mut(..count)?,
+        })
     }
 }
 
@@ -43,44 +84,73 @@ pub(crate) const fn blocks(rows: usize) -> usize {
     rows.div_ceil(ROWS)
 }
 
-/// Where the weight of (`row`, `column`) lies in a matrix of `columns` columns, in words.
-pub fn position(columns: usize, row: usize, column: usize) -> usize {
-    bias_position(columns, row) + ROWS * (column + 1)
+/// Where the weight of (`row`, `column`) lies in the block of that row, in words.
+#[cfg(feature = "write")]
+pub(crate) fn position(row: usize, column: usize) -> usize {
+    bias_position(row) + ROWS * (column + 1)
 }
 
-/// Where the bias of `row` lies in a matrix of `columns` columns, in words.
-pub fn bias_position(columns: usize, row: usize) -> usize {
-    row / ROWS * ROWS * (columns + 1) + row % ROWS
+/// Where the bias of `row` lies in its block, in words.
+#[cfg(feature = "write")]
+pub(crate) fn bias_position(row: usize) -> usize {
+    row % ROWS
 }
 
-/// out = W inputs + bias, for as many blocks as `out` has.
+/// out = W inputs + bias, for as many blocks as `out` has. Returns the weights behind them.
 ///
 /// `weights` holds the blocks one after the other, each `columns` + 1 long.
 #[inline(never)]
-pub(crate) fn apply(columns: usize, weights: &[Block], inputs: Inputs, out: &mut [Block]) {
+pub(crate) fn apply<'m>(
+    columns: usize,
+    weights: &'m [Block],
+    inputs: Inputs,
+    out: &mut [Block],
+) -> &'m [Block] {
     match inputs {
         Inputs::All(values) => {
-            each(values.len(), weights, out, |sums, block| all(sums, block, values));
+            each(values.len(), weights, out, |sums, block| all(sums, block, values))
         }
-        Inputs::Active(units) => {
-            each(columns, weights, out, |sums, block| active(sums, block, units));
+        Inputs::Given(context, values) if cfg!(feature = "context") => {
+            each(context.len() + values.len(), weights, out, |sums, block| {
+                given(sums, block, context, values)
+            })
+        }
+        Inputs::Given(..) => weights,
+        Inputs::Active(values, numbers) => {
+            each(columns, weights, out, |sums, block| active(sums, block, values, numbers))
         }
     }
 }
 
 /// Computes each block of `out` from its bias and its columns.
 #[inline(always)]
-fn each(
+fn each<'m>(
     columns: usize,
-    mut weights: &[Block],
+    mut weights: &'m [Block],
     out: &mut [Block],
     sum: impl Fn(Block, &[Block]) -> Block,
-) {
+) -> &'m [Block] {
     for out in out {
-        let Some((bias, rest)) = weights.split_first() else { return };
-        let Some((block, rest)) = rest.split_at_checked(columns) else { return };
+        let Some((bias, rest)) = weights.split_first() else { break };
+        let Some((block, rest)) = rest.split_at_checked(columns) else { break };
         *out = sum(*bias, block);
         weights = rest;
+    }
+    weights
+}
+
+/// start + the columns of `inputs`; a number in `inputs` counts from the first column.
+#[inline(never)]
+pub(crate) fn add(start: &Block, columns: &[Block], inputs: Inputs) -> Block {
+    match inputs {
+        // Both are cut into chunks, so both must be of one length.
+        Inputs::All(values) => all(*start, columns.get(..values.len()).unwrap_or_default(), values),
+        Inputs::Given(context, values) if cfg!(feature = "context") => {
+            let columns = columns.get(..context.len() + values.len()).unwrap_or_default();
+            given(*start, columns, context, values)
+        }
+        Inputs::Given(..) => *start,
+        Inputs::Active(values, numbers) => active(*start, columns, values, numbers),
     }
 }
 
@@ -106,23 +176,35 @@ fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     sums
 }
 
+/// `columns` has one for each of `context` and `values`.
 #[inline(always)]
-fn active(mut sums: Block, columns: &[Block], units: &[Unit]) -> Block {
-    let column = |unit: &Unit| columns.get(unit.index as usize);
-    let (units4, units) = units.as_chunks();
-    for [a, b, c, d] in units4 {
-        let Some(column_a) = column(a) else { return sums };
-        let Some(column_b) = column(b) else { return sums };
-        let Some(column_c) = column(c) else { return sums };
-        let Some(column_d) = column(d) else { return sums };
-        sums = accumulate(sums, column_a, f32::from_bits(a.bits));
-        sums = accumulate(sums, column_b, f32::from_bits(b.bits));
-        sums = accumulate(sums, column_c, f32::from_bits(c.bits));
-        sums = accumulate(sums, column_d, f32::from_bits(d.bits));
+fn given(mut sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
+    let (own, behind) = columns.split_at_checked(context.len()).unwrap_or_default();
+    // Not unrolled: a context is short, and not every firmware has one.
+    for (column, value) in own.iter().zip(context).chain(behind.iter().zip(values)) {
+        sums = accumulate(sums, column, *value);
     }
-    for unit in units {
-        let Some(column) = column(unit) else { return sums };
-        sums = accumulate(sums, column, f32::from_bits(unit.bits));
+    sums
+}
+
+#[inline(always)]
+fn active(mut sums: Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
+    let column = |number: &u16| columns.get(usize::from(*number));
+    let (values4, values) = values.as_chunks();
+    let (numbers4, numbers) = numbers.as_chunks();
+    for ([s, t, u, v], [a, b, c, d]) in values4.iter().zip(numbers4) {
+        let Some(a) = column(a) else { return sums };
+        let Some(b) = column(b) else { return sums };
+        let Some(c) = column(c) else { return sums };
+        let Some(d) = column(d) else { return sums };
+        sums = accumulate(sums, a, *s);
+        sums = accumulate(sums, b, *t);
+        sums = accumulate(sums, c, *u);
+        sums = accumulate(sums, d, *v);
+    }
+    for (value, number) in values.iter().zip(numbers) {
+        let Some(column) = column(number) else { return sums };
+        sums = accumulate(sums, column, *value);
     }
     sums
 }
@@ -130,13 +212,13 @@ fn active(mut sums: Block, columns: &[Block], units: &[Unit]) -> Block {
 /// sums + value column, spelled out so that it stays in registers at every optimisation level.
 #[inline(always)]
 fn accumulate(sums: Block, column: &Block, value: f32) -> Block {
-    add(sums, scale(column, value))
+    sum(sums, scale(column, value))
 }
 
 #[inline(always)]
 fn accumulate_two(sums: Block, [a, b]: [&Block; 2], [s, t]: [f32; 2]) -> Block {
     let (a, b) = (scale(a, s), scale(b, t));
-    add(add(sums, a), b)
+    sum(sum(sums, a), b)
 }
 
 #[inline(always)]
@@ -145,8 +227,21 @@ fn scale([a, b, c, d, e, f, g, h]: &Block, x: f32) -> Block {
 }
 
 #[inline(always)]
-fn add([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Block {
+fn sum([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Block {
     [a + s, b + t, c + u, d + v, e + w, f + x, g + y, h + z]
+}
+
+/// out += value column, as far as both go.
+#[inline(never)]
+pub(crate) fn add_scaled(out: &mut [f32], column: &[f32], value: f32) {
+    let (out8, out) = out.as_chunks_mut();
+    let (column8, column) = column.as_chunks();
+    for (out, column) in out8.iter_mut().zip(column8) {
+        *out = accumulate(*out, column, value);
+    }
+    for (out, column) in out.iter_mut().zip(column) {
+        *out += column * value;
+    }
 }
 
 /// Rectifies `values` and lists the positive ones in `units`.
@@ -157,7 +252,7 @@ fn add([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Bloc
 /// No value is NaN ([`MAX_PARAMETER`](crate::MAX_PARAMETER)), so its bits as an integer have its
 /// sign: integer comparisons save the transfer of the FPU's flags.
 #[inline(never)]
-pub(crate) fn rectify(values: &mut [Block], units: &mut [Unit]) -> Option<usize> {
+pub(crate) fn rectify(values: &mut [Block], units: &mut Units) -> Option<usize> {
     let most = values.len() * ROWS / 5;
     let mut negatives = 0;
     for block in values.iter() {
@@ -165,7 +260,12 @@ pub(crate) fn rectify(values: &mut [Block], units: &mut [Unit]) -> Option<usize>
         negatives += sign(a) + sign(b) + sign(c) + sign(d);
         negatives += sign(e) + sign(f) + sign(g) + sign(h);
         if negatives > most {
-            return Some(list(values, units));
+            let mut free = Free::new(units, 0);
+            let room = free.len();
+            for (block, number) in values.iter().zip((0..).step_by(ROWS)) {
+                free.list(block, number);
+            }
+            return Some(room - free.len());
         }
     }
     if negatives > 0 {
@@ -181,32 +281,47 @@ fn sign(x: f32) -> usize {
     (x.to_bits() >> 31) as usize
 }
 
-/// Lists the positive ones of `values` in `units`. Returns how many they are.
-#[inline(always)]
-fn list(values: &[Block], units: &mut [Unit]) -> usize {
-    let room = units.len();
-    let mut free = units.iter_mut();
-    for (block, index) in values.iter().zip((0..).step_by(ROWS)) {
-        let [a, b, c, d, e, f, g, h] = block;
-        push(&mut free, *a, index);
-        push(&mut free, *b, index + 1);
-        push(&mut free, *c, index + 2);
-        push(&mut free, *d, index + 3);
-        push(&mut free, *e, index + 4);
-        push(&mut free, *f, index + 5);
-        push(&mut free, *g, index + 6);
-        push(&mut free, *h, index + 7);
-    }
-    room - free.len()
+/// The places of a list of units that are still free.
+pub(crate) struct Free<'s> {
+    places: core::iter::Zip<core::slice::IterMut<'s, f32>, core::slice::IterMut<'s, u16>>,
 }
 
-/// Lists `value` if it is positive.
-#[inline(always)]
-fn push(free: &mut core::slice::IterMut<Unit>, value: f32, index: u32) {
-    let bits = value.to_bits();
-    if bits as i32 > 0
-        && let Some(unit) = free.next()
-    {
-        *unit = Unit { bits, index };
+impl<'s> Free<'s> {
+    /// All but the first `listed` places of `units`.
+    #[inline(always)]
+    pub fn new(units: &'s mut Units, listed: usize) -> Self {
+        let values = units.values.get_mut(listed..).unwrap_or_default();
+        let numbers = units.numbers.get_mut(listed..).unwrap_or_default();
+        Self { places: values.iter_mut().zip(numbers) }
+    }
+
+    /// How many are free.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Lists the positive ones of `block`, whose first row is unit `number`.
+    #[inline(always)]
+    pub fn list(&mut self, [a, b, c, d, e, f, g, h]: &Block, number: u16) {
+        self.push(*a, number);
+        self.push(*b, number + 1);
+        self.push(*c, number + 2);
+        self.push(*d, number + 3);
+        self.push(*e, number + 4);
+        self.push(*f, number + 5);
+        self.push(*g, number + 6);
+        self.push(*h, number + 7);
+    }
+
+    /// Lists `value` if it is positive.
+    #[inline(always)]
+    pub fn push(&mut self, value: f32, number: u16) {
+        if value.to_bits() as i32 > 0
+            && let Some((place, own)) = self.places.next()
+        {
+            *place = value;
+            *own = number;
+        }
     }
 }

@@ -24,7 +24,8 @@
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
 //!   [`Model`] is the same with sizes known at run time and memory from the caller.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
-//! - [`bijection`] has the layers, [`Network`] their conditioner, [`kernel`] the inner loop.
+//! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
+//!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
 //! - [`Standardisation`] is the first step from a raw row, [`Math`] the arithmetic of exp, ln and
 //!   sqrt.
 //! - `write` (feature) makes model files.
@@ -48,21 +49,31 @@ pub mod bijection;
 mod error;
 pub mod file;
 mod flow;
+#[cfg(feature = "write")]
+mod heap;
 pub mod kernel;
+mod masked;
 mod math;
 mod model;
 mod network;
 mod preprocess;
 mod scalar;
+mod spline;
+mod triangular;
 #[cfg(feature = "write")]
 pub mod write;
 
+pub use base::{Base, MAX_COMPONENTS, Mixture};
 pub use error::Error;
 pub use flow::Flow;
-pub use kernel::Unit;
+#[cfg(feature = "write")]
+pub use heap::Memory;
+pub use kernel::Units;
+pub use masked::{Degrees, Masked};
 #[cfg(feature = "micromath")]
 pub use math::Micromath;
 pub use math::{LIMIT, Libm, Math};
-pub use model::{MAX_FEATURES, Model, Scratch, Threshold};
+pub use model::{MAX_CONTEXT, MAX_FEATURES, Model, Scratch, Threshold};
 pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use preprocess::Standardisation;
+pub use scalar::ScalarMap;

@@ -7,16 +7,19 @@ use core::marker::PhantomData;
 use rand_core::Rng;
 
 use crate::Error;
-use crate::base::StandardNormal;
-use crate::bijection::{Layer, Record, Work};
+use crate::base::Base;
+use crate::bijection::{Layer, Record, Sizes, Work};
 use crate::file::{self, File, tag};
-use crate::kernel::Unit;
+use crate::kernel::Units;
 use crate::math::{Libm, Math};
-use crate::network::{self, MAX_PARAMETER};
+use crate::network::{MAX_HIDDEN, MAX_PARAMETER};
 use crate::preprocess::Standardisation;
 
 /// Most features of a model.
 pub const MAX_FEATURES: usize = 64;
+
+/// Most values of a context.
+pub const MAX_CONTEXT: usize = 64;
 
 /// Words in front of the layers' records.
 pub(crate) const HEADER: usize = 8;
@@ -28,10 +31,11 @@ pub(crate) const HEADER: usize = 8;
 /// the arithmetic of exp, ln and sqrt.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'m, M: Math = Libm> {
-    features: usize,
+    sizes: Sizes,
     width: usize,
     records: &'m [[u32; Record::WORDS]],
     parameters: &'m [f32],
+    base: Base<'m>,
     standardisation: &'m [[f32; Standardisation::WORDS]],
     log_scale_sum: f32,
     threshold: Option<Threshold>,
@@ -56,39 +60,42 @@ pub struct Threshold {
 /// Memory for a [`Model`]'s calls; [`Flow`](crate::Flow) keeps its own on the stack.
 #[derive(Debug)]
 pub struct Scratch<'s> {
-    row: &'s mut [f32],
-    work: Work<'s>,
+    rows: [&'s mut [f32]; 2],
+    context: &'s mut [f32],
+    units: [Units<'s>; MAX_HIDDEN],
 }
 
 impl<'s> Scratch<'s> {
-    /// `rows` each hold [`Model::features`] floats, `values` and `units` each
-    /// [`Model::width`] elements.
+    /// `rows` each hold [`Model::features`] floats, `context` [`Model::context`], and `units` each
+    /// [`Model::width`] units.
     pub fn new(
         rows: [&'s mut [f32]; 2],
-        values: [&'s mut [f32]; 2],
-        units: &'s mut [Unit],
+        context: &'s mut [f32],
+        units: [Units<'s>; MAX_HIDDEN],
     ) -> Self {
-        let [row, spare] = rows;
-        Self { row, work: Work { row: spare, network: network::Scratch { values, units } } }
+        Self { rows, context, units }
     }
 
-    /// Bytes for a model of `features` and `width`.
-    pub const fn bytes(features: usize, width: usize) -> usize {
-        2 * features * size_of::<f32>() + width * (2 * size_of::<f32>() + size_of::<Unit>())
+    /// Bytes for a model of `features`, `context` and `width`.
+    pub const fn bytes(features: usize, context: usize, width: usize) -> usize {
+        (2 * features + context) * size_of::<f32>()
+            + MAX_HIDDEN * width * (size_of::<f32>() + size_of::<u16>())
     }
 
-    /// Shortens every part to what the model uses, or refuses.
-    fn fit(&mut self, features: usize, width: usize) -> Option<(&mut [f32], Work<'_>)> {
-        let Work { row, network: network::Scratch { values: [here, there], units } } =
-            &mut self.work;
-        let work = Work {
-            row: row.get_mut(..features)?,
-            network: network::Scratch {
-                values: [here.get_mut(..width)?, there.get_mut(..width)?],
-                units: units.get_mut(..width)?,
-            },
-        };
-        Some((self.row.get_mut(..features)?, work))
+    /// Every part, shortened to what a model uses, if it is that long: the row, the context, the
+    /// spare row and the units.
+    #[inline(always)]
+    #[expect(clippy::type_complexity, reason = "named where it is taken apart")]
+    fn fit(
+        &mut self,
+        features: usize,
+        context: usize,
+        width: usize,
+    ) -> Option<(&mut [f32], &mut [f32], &mut [f32], [Units<'_>; MAX_HIDDEN])> {
+        let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.units);
+        let units = [a.first(width)?, b.first(width)?, c.first(width)?];
+        let (row, spare) = (row.get_mut(..features)?, spare.get_mut(..features)?);
+        Some((row, self.context.get_mut(..context)?, spare, units))
     }
 }
 
@@ -106,20 +113,18 @@ impl<'m, M: Math> Model<'m, M> {
         let length = |tag, actual, expected| Error::SectionLength { tag, actual, expected };
         let (header, body) =
             flow.split_first_chunk::<HEADER>().ok_or(length(tag::FLOW, flow.len(), HEADER))?;
-        let [features, context, base, math, layers, parameters, ..] = *header;
-        for word in [1, 6, 7] {
-            if header.get(word) != Some(&0) {
-                return Err(Error::Reserved { tag: tag::FLOW, word });
-            }
+        let [features, context, base, math, layers, parameters, first, second] = *header;
+        let sizes = Sizes { features: features as usize, context: context as usize };
+        let (layers, parameters) = (layers as usize, parameters as usize);
+        let Sizes { features, context } = sizes;
+        if context > MAX_CONTEXT {
+            return Err(Error::Context { file: context, firmware: MAX_CONTEXT });
         }
-        let _ = context;
-        let (features, layers, parameters) =
-            (features as usize, layers as usize, parameters as usize);
+        if context > 0 && cfg!(not(feature = "context")) {
+            return Err(Error::Feature { name: "context" });
+        }
         if !(2..=MAX_FEATURES).contains(&features) {
             return Err(Error::Features { file: features, firmware: MAX_FEATURES });
-        }
-        if base != StandardNormal::KIND {
-            return Err(Error::Base { kind: base });
         }
         let expected = layers
             .checked_mul(Record::WORDS)
@@ -136,17 +141,18 @@ impl<'m, M: Math> Model<'m, M> {
 
         let (standardisation, rest) =
             bytemuck::must_cast_slice::<u32, f32>(standardisation).as_chunks();
-        if standardisation.len() != features || !rest.is_empty() {
+        if standardisation.len() != features + context || !rest.is_empty() {
             let actual = standardisation.len() * Standardisation::WORDS + rest.len();
-            let expected = features * Standardisation::WORDS;
+            let expected = (features + context) * Standardisation::WORDS;
             return Err(length(tag::STANDARDISATION, actual, expected));
         }
 
         let mut model = Self {
-            features,
+            sizes,
             width: 0,
             records,
             parameters,
+            base: Base::StandardNormal,
             standardisation,
             log_scale_sum: 0.0,
             threshold: None,
@@ -155,9 +161,12 @@ impl<'m, M: Math> Model<'m, M> {
             self_test: &[],
             math: PhantomData,
         };
-        model.check_layers()?;
-        for (feature, standardisation) in model.standardisations().enumerate() {
-            standardisation.check(feature)?;
+        let behind = model.check_layers()?;
+        model.base = Base::read(base, [first, second], features, behind)?;
+        for (feature, words) in model.standardisation.iter().enumerate() {
+            Standardisation::read(*words).check(feature)?;
+        }
+        for standardisation in model.standardisations() {
             model.log_scale_sum += standardisation.log_scale();
         }
         model.check_names()?;
@@ -168,7 +177,7 @@ impl<'m, M: Math> Model<'m, M> {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
         }
         if let Some(words) = file.self_test {
-            let vector = features + 1;
+            let vector = features + context + 1;
             if !words.len().is_multiple_of(vector) {
                 let expected = words.len().next_multiple_of(vector);
                 return Err(length(tag::SELF_TEST, words.len(), expected));
@@ -188,16 +197,17 @@ impl<'m, M: Math> Model<'m, M> {
         Self::from_bytes(bytes.ok_or(Error::Length { stated, actual: slot.len() })?)
     }
 
-    /// Reads every layer once, so that no later walk can fail, and notes the widest.
-    fn check_layers(&mut self) -> Result<(), Error> {
+    /// Reads every layer once, so that no later walk can fail, and notes the widest. Returns the
+    /// parameters behind them.
+    fn check_layers(&mut self) -> Result<&'m [f32], Error> {
         let mut rest = self.parameters;
         for (number, words) in self.records.iter().enumerate() {
             let record = Record { layer: number, words };
             let [kind, offset, length, ..] = *words;
-            let layer = Layer::new(&record, self.features, rest)
-                .ok_or(Error::Kind { layer: number, kind })?;
+            let layer = Layer::new(&record, self.sizes, rest)
+                .ok_or_else(|| Layer::refusal(number, kind))?;
             let expected_offset = self.parameters.len() - rest.len();
-            let expected_length = layer.check(&record, self.features)?;
+            let expected_length = layer.check(&record, self.sizes.features)?;
             if (offset as usize, length as usize) != (expected_offset, expected_length) {
                 let layer = number;
                 return Err(Error::Parameters {
@@ -215,31 +225,30 @@ impl<'m, M: Math> Model<'m, M> {
             self.width = self.width.max(layer.width());
             rest = behind;
         }
-        match rest.len() {
-            0 => Ok(()),
-            extra => {
-                let expected =
-                    HEADER + self.records.len() * Record::WORDS + self.parameters.len() - extra;
-                Err(Error::SectionLength { tag: tag::FLOW, actual: expected + extra, expected })
-            }
-        }
+        Ok(rest)
     }
 
     fn check_names(&self) -> Result<(), Error> {
         let mut rest = self.names;
-        for feature in 0..self.features {
+        let count = self.features() + self.context();
+        for feature in 0..count {
             (_, rest) =
                 postcard::take_from_bytes::<&str>(rest).map_err(|_| Error::Name { feature })?;
         }
         match rest.len() {
             0 => Ok(()),
-            _ => Err(Error::Name { feature: self.features }),
+            _ => Err(Error::Name { feature: count }),
         }
     }
 
     /// Number of features, D.
     pub fn features(&self) -> usize {
-        self.features
+        self.sizes.features
+    }
+
+    /// Number of values of the context that the density is conditioned on, C; 0 for most models.
+    pub fn context(&self) -> usize {
+        if cfg!(feature = "context") { self.sizes.context } else { 0 }
     }
 
     /// Units of the widest hidden layer, in whole blocks of 8.
@@ -249,6 +258,15 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Names of the features, in their order.
     pub fn feature_names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
+        self.names().take(self.features())
+    }
+
+    /// Names of the context's values, in their order.
+    pub fn context_names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
+        self.names().skip(self.features())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
         let mut rest = self.names;
         core::iter::from_fn(move || {
             let (name, behind) = postcard::take_from_bytes::<&str>(rest).ok()?;
@@ -259,8 +277,8 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Refuses a firmware that fills its rows in another order than the model was trained in.
     pub fn expect_features(&self, names: &[&str]) -> Result<(), Error> {
-        if names.len() != self.features {
-            return Err(Error::RowLength { found: names.len(), expected: self.features });
+        if names.len() != self.features() {
+            return Err(Error::RowLength { found: names.len(), expected: self.features() });
         }
         match self.feature_names().zip(names).position(|(model, firmware)| model != *firmware) {
             Some(index) => Err(Error::FeatureName { index }),
@@ -268,11 +286,29 @@ impl<'m, M: Math> Model<'m, M> {
         }
     }
 
-    /// How each feature is standardised, in the order of the features.
+    /// Refuses a firmware that fills its context in another order than the model was trained in.
+    pub fn expect_context(&self, names: &[&str]) -> Result<(), Error> {
+        if names.len() != self.context() {
+            return Err(Error::ContextLength { found: names.len(), expected: self.context() });
+        }
+        match self.context_names().zip(names).position(|(model, firmware)| model != *firmware) {
+            Some(index) => Err(Error::ContextName { index }),
+            None => Ok(()),
+        }
+    }
+
+    /// How each feature is standardised.
     pub fn standardisations(
         &self,
     ) -> impl DoubleEndedIterator<Item = Standardisation> + use<'m, M> {
-        self.standardisation.iter().map(|words| Standardisation::read(*words))
+        let features = self.standardisation.get(..self.features()).unwrap_or_default();
+        features.iter().map(|words| Standardisation::read(*words))
+    }
+
+    /// How each value of the context is standardised.
+    pub fn context_standardisations(&self) -> impl Iterator<Item = Standardisation> + use<'m, M> {
+        let context = self.standardisation.get(self.features()..).unwrap_or_default();
+        context.iter().map(|words| Standardisation::read(*words))
     }
 
     /// The sum of ln scale over the features: log-density of the standardised row minus that of
@@ -283,21 +319,34 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// The layers, in the order of the inverse (x to z).
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer<'m>> + use<'m, M> {
-        let (features, parameters) = (self.features, self.parameters);
+        let (sizes, parameters) = (self.sizes, self.parameters);
         self.records.iter().enumerate().filter_map(move |(layer, words)| {
             // Each was made once before, in `check_layers`, hence none is left out here.
             let record = Record { layer, words };
             let [_, offset, ..] = *words;
-            Layer::new(&record, features, parameters.get(offset as usize..)?)
+            Layer::new(&record, sizes, parameters.get(offset as usize..)?)
         })
     }
 
     /// Products of one log-density, the zeros that a ReLU makes included.
     pub fn multiply_adds(&self) -> usize {
-        self.layers().map(|layer| layer.multiply_adds()).sum()
+        let layers: usize = self.layers().map(|layer| layer.multiply_adds()).sum();
+        layers + self.base.multiply_adds()
     }
 
-    /// Number of parameters: weights, biases and entries of permutations.
+    /// The Cargo features of this crate that the model needs; one may come more than once.
+    pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
+        let layers = self.layers().flat_map(|layer| layer.cargo_features());
+        let context = (self.context() > 0).then_some("context");
+        layers.chain([self.base.cargo_feature(), context]).flatten()
+    }
+
+    /// The base density.
+    pub fn base(&self) -> Base<'m> {
+        self.base
+    }
+
+    /// Number of parameters: weights, biases, entries of permutations, and those of the base.
     pub fn parameters(&self) -> usize {
         self.parameters.len()
     }
@@ -314,15 +363,35 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
     pub fn inverse(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
+        self.inverse_given(row, &[], scratch)
+    }
+
+    /// [`Model::inverse`] given a context.
+    pub fn inverse_given(
+        &self,
+        row: &mut [f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
         self.check_row(row)?;
-        let (_, mut work) = scratch.fit(self.features, self.width).ok_or(self.scratch_error())?;
+        let (_, mut work) = self.prepare(context, scratch)?;
         Ok(self.do_inverse(row, &mut work))
     }
 
     /// Maps a base sample to a raw row, in place. Returns log |det dx/dz|, in nats.
     pub fn forward(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
+        self.forward_given(row, &[], scratch)
+    }
+
+    /// [`Model::forward`] given a context.
+    pub fn forward_given(
+        &self,
+        row: &mut [f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
         self.check_row(row)?;
-        let (_, mut work) = scratch.fit(self.features, self.width).ok_or(self.scratch_error())?;
+        let (_, mut work) = self.prepare(context, scratch)?;
         Ok(self.do_forward(row, &mut work))
     }
 
@@ -331,24 +400,54 @@ impl<'m, M: Math> Model<'m, M> {
     /// Finite for every finite row: far outside of the training rows it saturates, since
     /// values between layers are held inside 2^20.
     pub fn log_density(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
+        self.log_density_given(x, &[], scratch)
+    }
+
+    /// Natural logarithm of the conditional density p(x | context), in nats and raw units.
+    pub fn log_density_given(
+        &self,
+        x: &[f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
         self.check_row(x)?;
-        let (row, mut work) = scratch.fit(self.features, self.width).ok_or(self.scratch_error())?;
+        let (row, mut work) = self.prepare(context, scratch)?;
         for (value, x) in row.iter_mut().zip(x) {
             *value = *x;
         }
         let log_det_jacobian = self.do_inverse(row, &mut work);
-        Ok(StandardNormal.log_density(row) + log_det_jacobian)
+        Ok(self.base.log_density::<M>(row, work.row) + log_det_jacobian)
     }
 
     /// The anomaly score: minus the log-density, so that it grows with abnormality.
     pub fn score(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.log_density(x, scratch).map(|log_density| -log_density)
+        self.score_given(x, &[], scratch)
+    }
+
+    /// [`Model::score`] given a context.
+    pub fn score_given(
+        &self,
+        x: &[f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
+        self.log_density_given(x, context, scratch).map(|log_density| -log_density)
     }
 
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(&self, x: &[f32], scratch: &mut Scratch) -> Result<bool, Error> {
+        self.is_anomaly_given(x, &[], scratch)
+    }
+
+    /// [`Model::is_anomaly`] given a context.
+    pub fn is_anomaly_given(
+        &self,
+        x: &[f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<bool, Error> {
         let threshold = self.threshold.ok_or(Error::NoThreshold)?;
-        Ok(self.score(x, scratch)? > threshold.score)
+        Ok(self.score_given(x, context, scratch)? > threshold.score)
     }
 
     /// Fills `x` with a draw from the model; `temperature` scales the base's standard
@@ -360,26 +459,70 @@ impl<'m, M: Math> Model<'m, M> {
         x: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
+        self.sample_given(random, temperature, x, &[], scratch)
+    }
+
+    /// [`Model::sample`] given a context.
+    pub fn sample_given<R: Rng>(
+        &self,
+        random: &mut R,
+        temperature: f32,
+        x: &mut [f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
         if !(0.0..=f32::MAX).contains(&temperature) {
             return Err(Error::Temperature);
         }
-        StandardNormal.sample::<M, R>(random, temperature, x)?;
-        self.forward(x, scratch).map(|_| ())
+        self.base.sample::<M, R>(random, temperature, x)?;
+        self.forward_given(x, context, scratch).map(|_| ())
     }
 
     /// Computes the log-densities of the file's self-test vectors and compares their bits with
     /// the host's. Returns how many there are.
     pub fn self_test(&self, scratch: &mut Scratch) -> Result<usize, Error> {
         let mut vectors = 0;
-        for (vector, words) in self.self_test.chunks((self.features + 1).max(1)).enumerate() {
+        let words = (self.features() + self.context() + 1).max(1);
+        for (vector, words) in self.self_test.chunks(words).enumerate() {
             let Some((expected, row)) = words.split_last() else { break };
-            let computed = self.log_density(bytemuck::must_cast_slice(row), scratch)?.to_bits();
+            let row: &[f32] = bytemuck::must_cast_slice(row);
+            let Some((x, context)) = row.split_at_checked(self.features()) else { break };
+            let computed = self.log_density_given(x, context, scratch)?.to_bits();
             if computed != *expected {
                 return Err(Error::SelfTest { vector, computed, expected: *expected });
             }
             vectors = vector + 1;
         }
         Ok(vectors)
+    }
+
+    /// Standardises the context into the scratch, and shortens every part of it to what the model
+    /// uses; a row, and what a layer is given.
+    #[inline(always)]
+    fn prepare<'w>(
+        &self,
+        context: &[f32],
+        scratch: &'w mut Scratch,
+    ) -> Result<(&'w mut [f32], Work<'w>), Error> {
+        let (features, expected, width) = (self.features(), self.context(), self.width);
+        if context.len() != expected {
+            return Err(Error::ContextLength { found: context.len(), expected });
+        }
+        let too_small = Error::Scratch { features, context: expected, width };
+        let (row, own, spare, network) = scratch.fit(features, expected, width).ok_or(too_small)?;
+        if cfg!(not(feature = "context")) {
+            return Ok((row, Work { context: &[], row: spare, network }));
+        }
+        for ((index, value), own) in context.iter().enumerate().zip(own.iter_mut()) {
+            if !value.is_finite() {
+                return Err(Error::ContextNotFinite { index });
+            }
+            *own = *value;
+        }
+        for (own, standardisation) in own.iter_mut().zip(self.context_standardisations()) {
+            *own = standardisation.inverse(*own);
+        }
+        Ok((row, Work { context: own, row: spare, network }))
     }
 
     // Not inlined, so that every size of `Flow` and every caller shares one copy.
@@ -408,17 +551,13 @@ impl<'m, M: Math> Model<'m, M> {
     }
 
     fn check_row(&self, row: &[f32]) -> Result<(), Error> {
-        if row.len() != self.features {
-            return Err(Error::RowLength { found: row.len(), expected: self.features });
+        if row.len() != self.features() {
+            return Err(Error::RowLength { found: row.len(), expected: self.features() });
         }
         match row.iter().position(|value| !value.is_finite()) {
             Some(feature) => Err(Error::NotFinite { feature }),
             None => Ok(()),
         }
-    }
-
-    fn scratch_error(&self) -> Error {
-        Error::Scratch { features: self.features, width: self.width }
     }
 }
 

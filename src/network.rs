@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::bijection::Record;
-use crate::kernel::{self, Block, Inputs, ROWS, Unit, blocks};
+use crate::kernel::{self, Block, Inputs, ROWS, Units, blocks};
 
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;
@@ -13,8 +13,8 @@ pub const MAX_HIDDEN: usize = 3;
 /// Most units of one hidden layer, far beyond what fits a microcontroller's flash.
 pub const MAX_WIDTH: usize = 1 << 14;
 
-/// Largest magnitude of a parameter. With 64 inputs held inside 2^20 and [`MAX_WIDTH`], three
-/// hidden layers stay inside 2^103: no sum in them overflows, hence none is NaN.
+/// Largest magnitude of a parameter. With 128 inputs held inside 2^20 and [`MAX_WIDTH`],
+/// three hidden layers stay inside 2^104: no sum in them overflows, hence none is NaN.
 pub const MAX_PARAMETER: f32 = (1u32 << 16) as f32;
 
 /// Takes a dense layer of `rows` x `columns`, each at most [`MAX_WIDTH`], from the front of
@@ -91,37 +91,41 @@ impl<'m> Network<'m> {
     }
 
     /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it is read.
-    pub(crate) fn run<'s>(&self, inputs: &[f32], scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
-        let Scratch { values: [here, there], units } = scratch;
-        let (mut here, mut there): (&mut [f32], &mut [f32]) = (here, there);
-        let (mut columns, mut rest) = (self.inputs, self.parameters);
-        let mut listed = None;
+    pub(crate) fn run<'s>(&self, inputs: Inputs, scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
+        let [here, there, units] = scratch;
+        let (mut here, mut there) = (here, there);
+        let (mut weights, _) = self.parameters.as_chunks();
+        let (mut columns, mut listed) = (self.inputs, None);
         for (number, rows) in self.hidden().enumerate() {
             let source = match number {
-                0 => Inputs::All(inputs),
-                _ => Inputs::rectified(here.get(..columns).unwrap_or_default(), units, listed),
+                0 => inputs,
+                _ => rectified(here, units, columns, listed),
             };
-            let (out, _) = there.as_chunks_mut();
-            let out = out.get_mut(..blocks(rows)).unwrap_or_default();
-            // Taken before, in `check`, hence never missing here.
-            let (weights, behind) = take(rows, columns, rest).unwrap_or_default();
-            kernel::apply(columns, weights, source, out);
+            let out = there.blocks(blocks(rows));
+            weights = kernel::apply(columns, weights, source, out);
             listed = kernel::rectify(out, units);
             core::mem::swap(&mut here, &mut there);
-            (columns, rest) = (rows, behind);
+            columns = rows;
         }
-        let (weights, _) = take(self.outputs, columns, rest).unwrap_or_default();
-        let values = here.get(..columns).unwrap_or_default();
-        Outputs { columns, weights, inputs: Inputs::rectified(values, units, listed) }
+        Outputs { columns, weights, inputs: rectified(here, units, columns, listed) }
     }
 }
 
-/// Memory of a network: two layers' values and a list of the non-zero ones, each
-/// [`Network::width`] long.
-#[derive(Debug)]
-pub(crate) struct Scratch<'s> {
-    pub values: [&'s mut [f32]; 2],
-    pub units: &'s mut [Unit],
+/// Memory of a network: one [`Units`] for each hidden layer that it may have, [`Network::width`]
+/// long. A network run layer by layer keeps two layers' values and a list of the non-zero ones.
+pub(crate) type Scratch<'s> = [Units<'s>; MAX_HIDDEN];
+
+/// What [`kernel::rectify`] left: the first `listed` of `units`, or `count` of `values`.
+fn rectified<'s>(
+    values: &'s Units,
+    units: &'s Units,
+    count: usize,
+    listed: Option<usize>,
+) -> Inputs<'s> {
+    match listed {
+        Some(listed) => units.listed(0..listed),
+        None => Inputs::All(values.values(count)),
+    }
 }
 
 /// A network's outputs, computed as they are read, so that no buffer has to hold them.

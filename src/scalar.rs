@@ -1,7 +1,175 @@
 //! Scalar maps: what a coupling or an autoregressive layer does to one value, given the
 //! parameters that its network computed from other values.
+//!
+//! In a file, a layer's setting 6 is the map: 0 = affine, 1 = spline; its setting 1 (f32) is the
+//! affine map's clip or the spline's bound. The network's output layer has its rows in blocks of
+//! 8, in the order in which the map reads them: an affine map takes the shifts of four features
+//! and then their raw log-scales from one block, a spline three blocks for each feature
+//! ([`crate::spline`]). Rows beyond the last feature are zero.
 
+use crate::Error;
+use crate::bijection::Record;
+use crate::kernel::{Block, ROWS};
 use crate::math::{Math, bounded};
+use crate::spline::Spline;
+
+/// Features that one block of an affine map's parameters serves.
+pub(crate) const GROUP: usize = ROWS / 2;
+
+/// Largest clip: exp(80) and exp(-80) are finite and not subnormal.
+const MAX_CLIP: f32 = 80.0;
+
+/// Settings of the map and of its clip or bound.
+const KIND: usize = 6;
+const BOUND: usize = 1;
+
+/// The kind of map, with what all of a layer's maps share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ScalarMap {
+    /// Shift and scale.
+    Affine {
+        /// Bound of the log-scale.
+        clip: f32,
+    },
+    /// Monotone rational-quadratic spline.
+    Spline {
+        /// The spline lies within +-bound; beyond, the map is the identity.
+        bound: f32,
+    },
+}
+
+impl ScalarMap {
+    /// Settings in front of those that no map uses.
+    pub(crate) const SETTINGS: usize = KIND + 1;
+
+    pub(crate) fn read(record: &Record) -> Self {
+        let bound = f32::from_bits(record.word(BOUND) as u32);
+        match record.word(KIND) {
+            0 => Self::Affine { clip: bound },
+            _ => Self::Spline { bound },
+        }
+    }
+
+    pub(crate) fn check(self, record: &Record) -> Result<(), Error> {
+        if record.word(KIND) > 1 {
+            return Err(record.shape(KIND));
+        }
+        if cfg!(not(feature = "spline")) && record.word(KIND) == 1 {
+            return Err(Error::Feature { name: "spline" });
+        }
+        let usable = match self {
+            Self::Affine { clip } => (f32::MIN_POSITIVE..=MAX_CLIP).contains(&clip),
+            Self::Spline { bound } => Spline::is_bound(bound),
+        };
+        if usable { Ok(()) } else { Err(record.shape(BOUND)) }
+    }
+
+    /// Its number in a file, and its clip or bound.
+    #[cfg(feature = "write")]
+    pub(crate) fn settings(self) -> (u32, f32) {
+        match self {
+            Self::Affine { clip } => (0, clip),
+            Self::Spline { bound } => (1, bound),
+        }
+    }
+
+    /// Parameters of one feature.
+    pub const fn parameters(self) -> usize {
+        match self {
+            Self::Affine { .. } => 2,
+            Self::Spline { .. } => Spline::PARAMETERS,
+        }
+    }
+
+    /// The Cargo feature that a firmware needs for it.
+    pub const fn cargo_feature(self) -> Option<&'static str> {
+        match self {
+            Self::Affine { .. } => None,
+            Self::Spline { .. } => Some("spline"),
+        }
+    }
+
+    /// Maps each of `values`, in place, by the parameters that `outputs` gives. Returns the sum of
+    /// the log-slopes.
+    #[inline(always)]
+    pub(crate) fn apply<M: Math>(
+        self,
+        direction: Direction,
+        values: &mut [f32],
+        mut outputs: impl Iterator<Item = Block>,
+    ) -> f32 {
+        let mut log_det_jacobian = 0.0;
+        match self {
+            Self::Affine { clip } => {
+                for (values, block) in values.chunks_mut(GROUP).zip(outputs) {
+                    let (shifts, log_scales) = block.split_at(GROUP);
+                    for ((value, shift), raw) in values.iter_mut().zip(shifts).zip(log_scales) {
+                        let map = Affine::new(*shift, *raw, clip);
+                        let (mapped, log_slope) = map.apply::<M>(direction, *value);
+                        *value = mapped;
+                        log_det_jacobian += log_slope;
+                    }
+                }
+            }
+            Self::Spline { bound } if cfg!(feature = "spline") => {
+                for value in values {
+                    let (Some(widths), Some(heights), Some(slopes)) =
+                        (outputs.next(), outputs.next(), outputs.next())
+                    else {
+                        break;
+                    };
+                    let parameters = [widths, heights, slopes];
+                    let (mapped, log_slope) =
+                        crate::spline::apply::<M>(direction, &parameters, bound, *value);
+                    *value = mapped;
+                    log_det_jacobian += log_slope;
+                }
+            }
+            // Refused by `check`.
+            Self::Spline { .. } => {}
+        }
+        log_det_jacobian
+    }
+
+    /// Features whose parameters lie in one group of blocks.
+    pub(crate) const fn group(self) -> usize {
+        match self {
+            Self::Affine { .. } => GROUP,
+            Self::Spline { .. } => 1,
+        }
+    }
+
+    /// Blocks of a group.
+    pub(crate) const fn blocks(self) -> usize {
+        match self {
+            Self::Affine { .. } => 1,
+            Self::Spline { .. } => Spline::BLOCKS,
+        }
+    }
+
+    /// Rows of an output layer for `features` features, whole blocks.
+    pub(crate) const fn rows(self, features: usize) -> usize {
+        features.div_ceil(self.group()) * self.blocks() * ROWS
+    }
+
+    /// Row of the output layer that computes parameter `parameter` of feature `feature`.
+    #[cfg(feature = "write")]
+    pub(crate) fn row(self, feature: usize, parameter: usize) -> usize {
+        match self {
+            Self::Affine { .. } => feature / GROUP * ROWS + parameter * GROUP + feature % GROUP,
+            Self::Spline { .. } => feature * Spline::BLOCKS * ROWS + parameter,
+        }
+    }
+}
+
+/// Which way a map is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// z to x.
+    Forward,
+    /// x to z.
+    Inverse,
+}
 
 /// The affine map x = z exp(s) + t with a soft-clipped log-scale (Dinh et al. 2017, "Density
 /// estimation using Real NVP", eq. 4; the clip is zuko's):
@@ -15,11 +183,22 @@ pub(crate) struct Affine {
     log_scale: f32,
 }
 
+/// r, held inside +-bound by a soft clip.
+pub(crate) fn soft_clip(raw: f32, bound: f32) -> f32 {
+    let raw = bounded(raw);
+    bound * raw / (bound + raw.abs())
+}
+
 impl Affine {
     /// From the network's two outputs, the shift t and the raw log-scale r, and the clip c.
     pub fn new(shift: f32, raw: f32, clip: f32) -> Self {
-        let raw = bounded(raw);
-        Self { shift, log_scale: clip * raw / (clip + raw.abs()) }
+        Self { shift, log_scale: soft_clip(raw, clip) }
+    }
+
+    /// Of feature `index` of the four that `block` serves.
+    pub fn of(block: &Block, index: usize, clip: f32) -> Self {
+        let at = |row: usize| block.get(row & (ROWS - 1)).copied().unwrap_or_default();
+        Self::new(at(index), at(index + GROUP), clip)
     }
 
     /// z to x, with +s.
@@ -30,5 +209,13 @@ impl Affine {
     /// x to z, with -s.
     pub fn inverse<M: Math>(self, x: f32) -> (f32, f32) {
         (bounded((x - self.shift) * M::exp(-self.log_scale)), -self.log_scale)
+    }
+
+    /// Either way.
+    pub fn apply<M: Math>(self, direction: Direction, value: f32) -> (f32, f32) {
+        match direction {
+            Direction::Forward => self.forward::<M>(value),
+            Direction::Inverse => self.inverse::<M>(value),
+        }
     }
 }

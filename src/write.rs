@@ -1,15 +1,15 @@
 //! The writer of model files, the other half of [`crate::file`] (feature `write`, for the host).
 //!
 //! ```
-//! use flowlet::Model;
 //! use flowlet::bijection::Half;
+//! use flowlet::{Model, ScalarMap};
 //! use flowlet::write::{Description, Feature, Layer, Linear};
 //!
 //! let feature = |name: &str| Feature { name: name.into(), centre: 20.0, scale: 2.0, low: 15.0, high: 25.0 };
 //! let linear = |rows, columns| Linear { rows, columns, weights: vec![0.1; rows * columns], bias: vec![0.0; rows] };
 //! let description = Description {
 //!     features: vec![feature("inlet"), feature("outlet")],
-//!     layers: vec![Layer::Coupling { transformed: Half::Second, clip: 2.0, network: vec![linear(8, 1), linear(2, 8)] }],
+//!     layers: vec![Layer::Coupling { transformed: Half::Second, map: ScalarMap::Affine { clip: 2.0 }, network: vec![linear(8, 1), linear(2, 8)] }],
 //!     ..Description::default()
 //! };
 //! let file = description.to_file();
@@ -22,36 +22,44 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use crate::base::StandardNormal;
-use crate::bijection::{Half, Kind, Record, log_scale_row, shift_row};
+use crate::base;
+use crate::bijection::{Half, Kind, Record, Side, Sizes};
 use crate::file::{MAGIC, Section, VERSION, checksum, tag};
 use crate::kernel::{ROWS, bias_position, blocks, position};
+use crate::masked::Degrees;
 use crate::math::{Libm, Math};
-use crate::model::{HEADER, Threshold};
+use crate::model::Threshold;
+use crate::scalar::ScalarMap;
 
 /// Everything that a model file holds.
 #[derive(Clone, Debug)]
 pub struct Description {
     /// The features, in the order of a row.
     pub features: Vec<Feature>,
+    /// What the density is conditioned on, in its order; nothing for most models.
+    pub context: Vec<Feature>,
     /// The layers, in the order of the inverse (x to z).
     pub layers: Vec<Layer>,
+    /// The density behind the last layer.
+    pub base: Base,
     /// [`Math::ID`] of the arithmetic that the threshold and the self-test hold for.
     pub math: u32,
     /// The score above which a row is an anomaly.
     pub threshold: Option<Threshold>,
     /// Lines `key=value`.
     pub provenance: String,
-    /// Raw rows with their log-densities.
+    /// Raw rows, each with its context behind it, and their log-densities.
     pub self_test: Vec<(Vec<f32>, f32)>,
 }
 
 impl Default for Description {
-    /// No features, no layers, [`Libm`].
+    /// No features, no layers, a standard normal base, [`Libm`].
     fn default() -> Self {
         Self {
             features: Vec::new(),
+            context: Vec::new(),
             layers: Vec::new(),
+            base: Base::default(),
             math: Libm::ID,
             threshold: None,
             provenance: String::new(),
@@ -84,12 +92,65 @@ pub enum Layer {
     Coupling {
         /// The half that is transformed.
         transformed: Half,
-        /// Bound of the log-scale.
-        clip: f32,
-        /// The network's layers. The last one has a row for the shift of each transformed
-        /// feature, then a row for the raw log-scale of each.
+        /// What is done to each transformed feature.
+        map: ScalarMap,
+        /// The network's layers. The last one's rows are the map's parameters, each for all
+        /// transformed features: row p n + i is parameter p of the i-th of n. The first one's
+        /// columns are the context and then the other half.
         network: Vec<Linear>,
     },
+    /// See [`crate::bijection::Autoregressive`].
+    Autoregressive {
+        /// The side whose earlier features condition each feature.
+        given: Side,
+        /// What is done to each feature.
+        map: ScalarMap,
+        /// The network's layers, masked: a weight whose unit may not see its input is left out
+        /// ([`Degrees`]). The last one's rows are as in a coupling, of all D features; the first
+        /// one's columns are the context and then all D features.
+        network: Vec<Linear>,
+    },
+    /// x_i = scale_i z_i + shift_i, see [`crate::bijection::ActNorm`].
+    ActNorm {
+        /// One a feature.
+        shift: Vec<f32>,
+        /// One a feature, not 0.
+        scale: Vec<f32>,
+    },
+    /// z = L U x, see [`crate::bijection::LuLinear`].
+    LuLinear {
+        /// L, row-major, D x D; what lies below the diagonal is used, the diagonal is 1.
+        lower: Vec<f32>,
+        /// U, row-major, D x D; what lies on and above the diagonal is used.
+        upper: Vec<f32>,
+    },
+}
+
+/// The density of the row once every bijection is undone.
+#[derive(Clone, Debug, Default)]
+pub enum Base {
+    /// N(0, I).
+    #[default]
+    StandardNormal,
+    /// Independent Student-t densities of one number of degrees of freedom.
+    StudentT {
+        /// More than 0.
+        degrees_of_freedom: f32,
+    },
+    /// A mixture of Gaussians.
+    Mixture(Vec<Component>),
+}
+
+/// A Gaussian of a mixture.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// ln of its share; the shares add up to 1.
+    pub log_weight: f32,
+    /// One a feature.
+    pub mean: Vec<f32>,
+    /// U with U^T U = the inverse of the covariance: D x D, row-major, what lies on and above
+    /// the diagonal is used; or D entries, the diagonal alone.
+    pub precision_factor: Vec<f32>,
 }
 
 /// A dense layer.
@@ -162,87 +223,182 @@ impl Description {
     }
 
     fn flow_words(&self) -> Vec<u32> {
-        let features = self.features.len();
+        let sizes = Sizes { features: self.features.len(), context: self.context.len() };
+        let Sizes { features, context } = sizes;
         let mut records = Vec::new();
         let mut parameters: Vec<f32> = Vec::new();
         for layer in &self.layers {
             let offset = parameters.len();
-            let (kind, settings) = layer.append(features, &mut parameters);
+            let (kind, settings) = layer.append(sizes, &mut parameters);
             let mut record =
                 alloc::vec![kind as u32, offset as u32, (parameters.len() - offset) as u32];
             record.extend(settings);
             record.resize(Record::WORDS, 0);
             records.extend(record);
         }
+        let (base, [first, second]) = self.base.append(features, &mut parameters);
         let mut words = alloc::vec![
             features as u32,
-            0,
-            StandardNormal::KIND,
+            context as u32,
+            base,
             self.math,
             self.layers.len() as u32,
             parameters.len() as u32,
+            first,
+            second,
         ];
-        words.resize(HEADER, 0);
         words.extend(records);
         words.extend(parameters.iter().map(|parameter| parameter.to_bits()));
         words
     }
 
     fn standardisation_words(&self) -> Vec<u32> {
-        let values = self.features.iter().flat_map(|f| [f.centre, f.scale, f.low, f.high]);
+        let values = self.columns().flat_map(|f| [f.centre, f.scale, f.low, f.high]);
         values.map(f32::to_bits).collect()
     }
 
+    /// The features and the context.
+    fn columns(&self) -> impl Iterator<Item = &Feature> {
+        self.features.iter().chain(&self.context)
+    }
+
     fn names(&self) -> Vec<u8> {
-        self.features.iter().flat_map(|feature| encode(&feature.name.as_str())).collect()
+        self.columns().flat_map(|feature| encode(&feature.name.as_str())).collect()
     }
 }
 
 impl Layer {
     /// Appends the layer's parameters and returns its kind and settings.
-    fn append(&self, features: usize, parameters: &mut Vec<f32>) -> (Kind, Vec<u32>) {
+    fn append(
+        &self,
+        Sizes { features, context }: Sizes,
+        parameters: &mut Vec<f32>,
+    ) -> (Kind, Vec<u32>) {
         match self {
             Self::Permutation(order) => {
                 parameters.extend(order.iter().map(|entry| f32::from_bits(*entry)));
                 (Kind::Permutation, Vec::new())
             }
-            Self::Coupling { transformed, clip, network } => {
+            Self::Coupling { transformed, map, network } => {
                 let (outputs, _) = transformed.sizes(features);
                 let (output, hidden) = network.split_last().expect("a network has an output layer");
                 for linear in hidden {
-                    linear.append(parameters, linear.rows, |row| row);
+                    linear.append(parameters, blocks(linear.rows), |row| row, |_| linear.columns);
                 }
-                // The kernel reads the shifts and log-scales of four features in one block.
-                let rows = log_scale_row(outputs.max(1) - 1) + 1;
-                output.append(parameters, rows, |row| match row.checked_sub(outputs) {
-                    None => shift_row(row),
-                    Some(feature) => log_scale_row(feature),
-                });
+                let place = |row: usize| map.row(row % outputs, row / outputs);
+                output.append(parameters, map.rows(outputs) / ROWS, place, |_| output.columns);
                 let half = match transformed {
                     Half::First => 0,
                     Half::Second => 1,
                 };
-                let mut settings = alloc::vec![half, clip.to_bits(), hidden.len() as u32];
-                settings.extend(hidden.iter().map(|linear| linear.rows as u32));
-                (Kind::Coupling, settings)
+                (Kind::Coupling, settings(half, *map, hidden))
+            }
+            Self::Autoregressive { given, map, network } => {
+                let degrees = Degrees { features, context };
+                let (output, hidden) = network.split_last().expect("a network has an output layer");
+                // How much of the layer in front is seen by what may see `known` features.
+                let seen = |before: Option<usize>, known: usize| match before {
+                    None => context + known,
+                    Some(width) => degrees.units(width, known),
+                };
+                let mut before = None;
+                for linear in hidden {
+                    let columns = |row| seen(before, degrees.degree(linear.rows, row));
+                    linear.append(parameters, blocks(linear.rows), |row| row, columns);
+                    before = Some(linear.rows);
+                }
+                let place = |row: usize| map.row(row % features, row / features);
+                let columns = |row: usize| seen(before, row % features);
+                output.append(parameters, map.rows(features) / ROWS, place, columns);
+                let side = match given {
+                    Side::X => 0,
+                    Side::Z => 1,
+                };
+                (Kind::Autoregressive, settings(side, *map, hidden))
+            }
+            Self::ActNorm { shift, scale } => {
+                parameters.extend(shift);
+                parameters.extend(scale);
+                (Kind::ActNorm, Vec::new())
+            }
+            Self::LuLinear { lower, upper } => {
+                let below = |column: usize| (column + 1..features).map(move |row| (row, column));
+                for (row, column) in (0..features).flat_map(below) {
+                    parameters.push(lower[row * features + column]);
+                }
+                append_upper(upper, features, parameters);
+                (Kind::LuLinear, Vec::new())
+            }
+        }
+    }
+}
+
+/// Settings of a layer with a network: its side, its map, the widths of its hidden layers.
+fn settings(side: u32, map: ScalarMap, hidden: &[Linear]) -> Vec<u32> {
+    let (kind, bound) = map.settings();
+    let mut settings = alloc::vec![side, bound.to_bits(), hidden.len() as u32];
+    settings.extend(hidden.iter().map(|linear| linear.rows as u32));
+    settings.resize(ScalarMap::SETTINGS - 1, 0);
+    settings.push(kind);
+    settings
+}
+
+/// Appends the columns of an upper triangular matrix down to the diagonal.
+fn append_upper(matrix: &[f32], size: usize, parameters: &mut Vec<f32>) {
+    for column in 0..size {
+        parameters.extend((0..=column).map(|row| matrix[row * size + column]));
+    }
+}
+
+impl Base {
+    /// Appends the base's parameters and returns its kind and settings.
+    fn append(&self, features: usize, parameters: &mut Vec<f32>) -> (u32, [u32; 2]) {
+        match self {
+            Self::StandardNormal => (base::Base::STANDARD_NORMAL, [0, 0]),
+            Self::StudentT { degrees_of_freedom } => {
+                (base::Base::STUDENT_T, [degrees_of_freedom.to_bits(), 0])
+            }
+            Self::Mixture(components) => {
+                let full =
+                    components.iter().any(|component| component.precision_factor.len() > features);
+                for Component { log_weight, mean, precision_factor } in components {
+                    parameters.push(*log_weight);
+                    parameters.extend(mean);
+                    match full {
+                        true => append_upper(precision_factor, features, parameters),
+                        false => parameters.extend(precision_factor),
+                    }
+                }
+                (base::Base::MIXTURE, [components.len() as u32, u32::from(full)])
             }
         }
     }
 }
 
 impl Linear {
-    /// Appends the matrix in the kernel's order, with row r at `place(r)` of `rows`.
-    fn append(&self, parameters: &mut Vec<f32>, rows: usize, place: impl Fn(usize) -> usize) {
+    /// Appends the matrix in the kernel's order: row r at `place(r)`, in `blocks` blocks of 8
+    /// rows. Row r has its first `seen(r)` columns; a block has as many as one of its rows.
+    fn append(
+        &self,
+        parameters: &mut Vec<f32>,
+        blocks: usize,
+        place: impl Fn(usize) -> usize,
+        seen: impl Fn(usize) -> usize,
+    ) {
         assert_eq!(self.weights.len(), self.rows * self.columns, "weights are rows x columns");
         assert_eq!(self.bias.len(), self.rows, "one bias a row");
-        let start = parameters.len();
-        parameters.resize(start + blocks(rows) * ROWS * (self.columns + 1), 0.0);
-        let matrix = &mut parameters[start..];
-        for row in 0..self.rows {
-            matrix[bias_position(self.columns, place(row))] = self.bias[row];
-            for column in 0..self.columns {
-                let weight = self.weights[row * self.columns + column];
-                matrix[position(self.columns, place(row), column)] = weight;
+        for block in 0..blocks {
+            let rows = || (0..self.rows).filter(|row| place(*row) / ROWS == block);
+            let columns = rows().map(&seen).max().unwrap_or(0);
+            let start = parameters.len();
+            parameters.resize(start + ROWS * (1 + columns), 0.0);
+            let matrix = &mut parameters[start..];
+            for row in rows() {
+                matrix[bias_position(place(row))] = self.bias[row];
+                for column in 0..seen(row) {
+                    let weight = self.weights[row * self.columns + column];
+                    matrix[position(place(row), column)] = weight;
+                }
             }
         }
     }

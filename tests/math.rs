@@ -4,8 +4,8 @@
 mod models;
 
 use flowlet::bijection::Kind;
-use flowlet::{Libm, Math, Micromath, Model};
-use models::{Memory, Random, examples, oracle};
+use flowlet::{Libm, Math, Memory, Micromath, Model};
+use models::{Random, examples, oracle};
 
 /// Largest absolute or relative error over a grid of `steps` from `low` to `high`.
 fn largest(low: f32, high: f32, error: impl Fn(f32) -> f64) -> f64 {
@@ -31,7 +31,7 @@ fn errors<M: Math>() -> [f64; 4] {
             for _ in 0..20 {
                 let x = random.row(&example.description.features);
                 let found = model.log_density(&x, &mut memory.scratch()).expect("finite");
-                let expected = oracle::log_density(&example.description, &x);
+                let expected = oracle::log_density(&example.description, &x, &[]);
                 let error = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
                 log_density = log_density.max(error);
             }
@@ -50,7 +50,7 @@ fn errors_against_f64() {
     // Documented in src/math.rs; the last is relative to max(1, |log-density|).
     let bounds = [
         ("libm", errors::<Libm>(), [1.2e-7, 3e-7, 6.1e-8, 1e-4]),
-        ("micromath", errors::<Micromath>(), [2.5e-3, 0.119, 6.2e-2, 5e-2]),
+        ("micromath", errors::<Micromath>(), [2.5e-3, 0.119, 6.2e-2, 0.12]),
     ];
     println!(
         "{:<10} {:>10} {:>10} {:>10} {:>12}",

@@ -1,29 +1,25 @@
-//! Affine coupling (Dinh et al. 2017, "Density estimation using Real NVP", eqs. 4 and 7).
+//! Coupling (Dinh et al. 2017, "Density estimation using Real NVP", eqs. 4 and 7; with a spline,
+//! Durkan et al. 2019, "Neural Spline Flows", section 3.1).
 //!
 //! The row is split into two halves. One, the condition, passes unchanged; each value of the
-//! other is mapped by an affine map whose shift t and log-scale s a network computes from the
-//! condition: x = z exp(s) + t. The Jacobian is triangular, so log |det dx/dz| is the sum of s.
+//! other is mapped by a scalar map whose parameters a network computes from the condition, behind
+//! the context where there is one (Winkler et al. 2019, "Learning Likelihoods with Conditional
+//! Normalizing Flows"). The
+//! Jacobian is triangular, so its log-determinant is the sum of the maps' log-slopes.
 //!
-//! In a file, the settings are: 0 or 1 for the half that is transformed, the clip of the
-//! log-scale (f32), the number of hidden layers, and their widths. The output layer's rows come
-//! in blocks of 8, each with the shifts of four features and then their raw log-scales; rows
-//! beyond the last feature are zero.
+//! In a file, the settings are: 0 or 1 for the half that is transformed, the clip or bound of
+//! the map (f32), the number of hidden layers, their three widths, and the kind of map. The
+//! output layer's rows lie as [`ScalarMap`] says.
 
-use super::{Bijection, Record, Work};
+use super::{Bijection, Record, Sizes, Work};
 use crate::Error;
-use crate::kernel::ROWS;
+use crate::kernel::Inputs;
 use crate::math::Math;
 use crate::network::Network;
-use crate::scalar::Affine;
-
-/// Features that one block of outputs serves.
-const GROUP: usize = ROWS / 2;
+use crate::scalar::{Direction, ScalarMap};
 
 /// First setting of the network.
 const NETWORK: usize = 2;
-
-/// Largest clip: exp(80) and exp(-80) are finite and not subnormal.
-const MAX_CLIP: f32 = 80.0;
 
 /// The half of a row that a coupling transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,23 +50,11 @@ impl Half {
     }
 }
 
-/// Row of the output layer that computes the shift of transformed feature `feature`.
-#[cfg(feature = "write")]
-pub(crate) fn shift_row(feature: usize) -> usize {
-    feature / GROUP * ROWS + feature % GROUP
-}
-
-/// Row of the output layer that computes the raw log-scale of transformed feature `feature`.
-#[cfg(feature = "write")]
-pub(crate) fn log_scale_row(feature: usize) -> usize {
-    shift_row(feature) + GROUP
-}
-
-/// An affine coupling borrowed from a model file.
+/// A coupling borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub struct Coupling<'m> {
     transformed: Half,
-    clip: f32,
+    map: ScalarMap,
     network: Network<'m>,
 }
 
@@ -80,62 +64,51 @@ impl<'m> Coupling<'m> {
         self.transformed
     }
 
+    /// What is done to each transformed feature.
+    pub fn map(&self) -> ScalarMap {
+        self.map
+    }
+
     /// The network that conditions it.
     pub fn network(&self) -> &Network<'m> {
         &self.network
     }
 
-    /// Maps each transformed value by `map`, which returns it with the logarithm of its slope.
-    fn apply(
-        &self,
-        row: &mut [f32],
-        work: &mut Work<'_>,
-        map: impl Fn(Affine, f32) -> (f32, f32),
-    ) -> f32 {
+    /// Maps the transformed half. Returns the sum of the log-slopes.
+    #[inline(never)]
+    fn apply<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
         let (transformed, condition) = self.transformed.split(row);
-        let outputs = self.network.run(condition, &mut work.network);
-        let mut log_det_jacobian = 0.0;
-        for (values, block) in transformed.chunks_mut(GROUP).zip(outputs) {
-            let (shifts, log_scales) = block.split_at(GROUP);
-            for ((value, shift), raw) in values.iter_mut().zip(shifts).zip(log_scales) {
-                let (mapped, log_slope) = map(Affine::new(*shift, *raw, self.clip), *value);
-                *value = mapped;
-                log_det_jacobian += log_slope;
-            }
-        }
-        log_det_jacobian
+        let inputs = Inputs::given(work.context, condition);
+        let outputs = self.network.run(inputs, &mut work.network);
+        self.map.apply::<M>(direction, transformed, outputs)
     }
 }
 
 impl<'m> Bijection<'m> for Coupling<'m> {
-    fn new(record: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self {
+    fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
         let transformed = if record.word(0) == 0 { Half::First } else { Half::Second };
-        let (outputs, inputs) = transformed.sizes(features);
-        let rows = outputs.div_ceil(GROUP) * ROWS;
-        Self {
-            transformed,
-            clip: f32::from_bits(record.word(1) as u32),
-            network: Network::new(record, NETWORK, inputs, rows, parameters),
-        }
+        let (outputs, inputs) = transformed.sizes(sizes.features);
+        let inputs = sizes.context + inputs;
+        let map = ScalarMap::read(record);
+        let network = Network::new(record, NETWORK, inputs, map.rows(outputs), parameters);
+        Self { transformed, map, network }
     }
 
     fn check(&self, record: &Record<'m>, _: usize) -> Result<usize, Error> {
         if record.word(0) > 1 {
             return Err(record.shape(0));
         }
-        if !(f32::MIN_POSITIVE..=MAX_CLIP).contains(&self.clip) {
-            return Err(record.shape(1));
-        }
-        record.unused(NETWORK + Network::WORDS..Record::SETTINGS)?;
+        self.map.check(record)?;
+        record.unused(ScalarMap::SETTINGS..Record::SETTINGS)?;
         self.network.check(record, NETWORK)
     }
 
     fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-        self.apply(row, work, Affine::inverse::<M>)
+        self.apply::<M>(Direction::Inverse, row, work)
     }
 
     fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-        self.apply(row, work, Affine::forward::<M>)
+        self.apply::<M>(Direction::Forward, row, work)
     }
 
     fn width(&self) -> usize {

@@ -3,7 +3,7 @@
 //! z_i = x_p(i), and x_p(i) = z_i the other way; its log-determinant is 0. In a file: one word
 //! an entry of p.
 
-use super::{Bijection, Record, Work};
+use super::{Bijection, Record, Sizes, Work};
 use crate::Error;
 use crate::math::Math;
 
@@ -22,7 +22,8 @@ impl<'m> Permutation<'m> {
 }
 
 impl<'m> Bijection<'m> for Permutation<'m> {
-    fn new(_: &Record<'m>, features: usize, parameters: &'m [f32]) -> Self {
+    fn new(_: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
+        let features = sizes.features;
         Self { order: parameters.get(..features).unwrap_or_default() }
     }
 

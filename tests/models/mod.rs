@@ -3,9 +3,9 @@
 
 pub mod oracle;
 
-use flowlet::bijection::{Half, Kind};
-use flowlet::write::{Description, Feature, Layer, Linear, ModelFile};
-use flowlet::{Math, Model, Scratch, Unit};
+use flowlet::bijection::{Half, Kind, Side};
+use flowlet::write::{Base, Component, Description, Feature, Layer, Linear, ModelFile};
+use flowlet::{Memory, Model, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -20,44 +20,155 @@ pub struct Example {
 pub fn examples(kind: Kind, seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
     let mut examples = Vec::new();
-    let mut add = |name: &str, features, layers| {
+    let mut add = |random: &mut Random, name: String, count, layers| {
+        let features = random.features(count);
         let description = Description { features, layers, ..Description::default() };
-        examples.push(Example { name: format!("{kind:?}/{name}"), description });
+        let name = format!("{kind:?}/{count} features, {name}");
+        examples.push(Example { name, description });
     };
+    let shapes = [
+        (2, vec![8]),
+        (3, vec![5, 13]),
+        (5, vec![16, 16, 16]),
+        (8, vec![64, 64]),
+        (9, vec![1, 33, 7]),
+        (64, vec![32, 32]),
+    ];
     match kind {
         Kind::Permutation => {
-            for features in [2, 3, 8, 64] {
-                let layers = vec![random.permutation(features)];
-                add(&format!("{features} features"), random.features(features), layers);
+            for count in [2, 3, 8, 64] {
+                let layers = vec![random.permutation(count)];
+                add(&mut random, "alone".into(), count, layers);
             }
         }
         Kind::Coupling => {
-            for (features, hidden) in [
-                (2, vec![8]),
-                (3, vec![5, 13]),
-                (5, vec![16, 16, 16]),
-                (8, vec![64, 64]),
-                (9, vec![1, 33, 7]),
-                (64, vec![32, 32]),
-            ] {
-                for transformed in [Half::First, Half::Second] {
-                    let layers = vec![random.coupling(features, transformed, &hidden)];
-                    let name = format!("{features} features, {transformed:?} half, {hidden:?}");
-                    add(&name, random.features(features), layers);
+            for (count, hidden) in &shapes {
+                for (transformed, map) in [
+                    (Half::First, AFFINE),
+                    (Half::Second, AFFINE),
+                    (Half::First, SPLINE),
+                    (Half::Second, SPLINE),
+                ] {
+                    let layers = vec![random.coupling(*count, transformed, map, hidden)];
+                    add(
+                        &mut random,
+                        format!("{transformed:?} half, {map:?}, {hidden:?}"),
+                        *count,
+                        layers,
+                    );
                 }
             }
-            for (features, depth) in [(2, 4), (8, 5), (7, 12)] {
-                let layers = random.real_nvp(features, depth, &[24, 24]);
-                add(
-                    &format!("{features} features, {depth} deep"),
-                    random.features(features),
-                    layers,
-                );
+            for (count, depth) in [(2, 4), (8, 5), (7, 12)] {
+                let layers = random.real_nvp(count, depth, &[24, 24]);
+                add(&mut random, format!("{depth} deep"), count, layers);
+            }
+        }
+        Kind::ActNorm => {
+            for count in [2, 3, 8, 64] {
+                let layers = vec![random.act_norm(count)];
+                add(&mut random, "alone".into(), count, layers);
+            }
+        }
+        Kind::LuLinear => {
+            for count in [2, 3, 8, 64] {
+                let layers = vec![random.lu_linear(count)];
+                add(&mut random, "alone".into(), count, layers);
+            }
+            for (count, depth) in [(3, 4), (8, 3)] {
+                let mut layers = Vec::new();
+                for number in 0..depth {
+                    let half = if number % 2 == 0 { Half::Second } else { Half::First };
+                    layers.push(random.act_norm(count));
+                    layers.push(random.lu_linear(count));
+                    layers.push(random.coupling(count, half, AFFINE, &[16]));
+                }
+                add(&mut random, format!("Glow, {depth} deep"), count, layers);
+            }
+        }
+        Kind::Autoregressive => {
+            for (count, hidden) in &shapes {
+                for (given, map) in
+                    [(Side::X, AFFINE), (Side::Z, AFFINE), (Side::X, SPLINE), (Side::Z, SPLINE)]
+                {
+                    let layers = vec![random.autoregressive(*count, given, map, hidden)];
+                    add(
+                        &mut random,
+                        format!("given {given:?}, {map:?}, {hidden:?}"),
+                        *count,
+                        layers,
+                    );
+                }
+            }
+            for (count, given) in [(2, Side::X), (8, Side::X), (8, Side::Z), (17, Side::X)] {
+                let reverse = Layer::Permutation((0..count as u32).rev().collect());
+                let layers = vec![
+                    random.autoregressive(count, given, AFFINE, &[24, 24]),
+                    reverse.clone(),
+                    random.autoregressive(count, given, SPLINE, &[64, 40]),
+                    reverse,
+                    random.autoregressive(count, given, AFFINE, &[56]),
+                ];
+                add(&mut random, format!("given {given:?}, 3 deep"), count, layers);
             }
         }
     }
     examples
 }
+
+/// Models of p(x | context), of every kind of layer that a context conditions.
+pub fn conditional(seed: u64) -> Vec<Example> {
+    let mut random = Random::new(seed);
+    let mut examples = Vec::new();
+    for (count, context, hidden) in
+        [(2, 1, vec![8]), (3, 5, vec![5, 13]), (8, 2, vec![64, 64]), (9, 3, vec![7, 40, 24])]
+    {
+        for map in [AFFINE, SPLINE] {
+            let layers = vec![
+                random.coupling_given(context, count, Half::First, map, &hidden),
+                random.permutation(count),
+                random.autoregressive_given(context, count, Side::X, map, &hidden),
+                random.autoregressive_given(context, count, Side::Z, map, &hidden),
+            ];
+            let features = random.features(count);
+            let context = random.features(context);
+            let name = format!("{count} given {}, {map:?}, {hidden:?}", context.len());
+            let description = Description { features, context, layers, ..Description::default() };
+            examples.push(Example { name, description });
+        }
+    }
+    examples
+}
+
+/// A model of every base behind a coupling. A base without an entry does not compile.
+pub fn bases(seed: u64) -> Vec<Example> {
+    let mut random = Random::new(seed);
+    let mut bases = Vec::new();
+    for count in [2, 3, 8] {
+        let own = vec![
+            Base::StandardNormal,
+            Base::StudentT { degrees_of_freedom: 1.0 },
+            Base::StudentT { degrees_of_freedom: 4.5 },
+            Base::Mixture(random.components(count, 1, true)),
+            Base::Mixture(random.components(count, 5, false)),
+            Base::Mixture(random.components(count, 3, true)),
+        ];
+        for base in own {
+            let name = match &base {
+                Base::StandardNormal => "standard normal".into(),
+                Base::StudentT { degrees_of_freedom } => format!("Student-t {degrees_of_freedom}"),
+                Base::Mixture(components) => format!("mixture of {}", components.len()),
+            };
+            let features = random.features(count);
+            let layers = vec![random.coupling(count, Half::Second, AFFINE, &[8])];
+            let description = Description { features, layers, base, ..Description::default() };
+            bases.push(Example { name: format!("{name}, {count} features"), description });
+        }
+    }
+    bases
+}
+
+pub const AFFINE: ScalarMap = ScalarMap::Affine { clip: 3.0 };
+pub const SPLINE: ScalarMap = ScalarMap::Spline { bound: 3.0 };
 
 /// Seeded random parameters.
 pub struct Random(ChaCha8Rng);
@@ -94,16 +205,97 @@ impl Random {
         Linear { rows, columns, weights, bias }
     }
 
-    pub fn coupling(&mut self, features: usize, transformed: Half, hidden: &[usize]) -> Layer {
-        let (outputs, inputs) = transformed.sizes(features);
+    /// A network whose output layer is small, so that maps stay moderate.
+    fn network(&mut self, inputs: usize, hidden: &[usize], outputs: usize) -> Vec<Linear> {
         let mut network = Vec::new();
         let mut columns = inputs;
         for rows in hidden {
             network.push(self.linear(*rows, columns, 2.0));
             columns = *rows;
         }
-        network.push(self.linear(2 * outputs, columns, 0.5));
-        Layer::Coupling { transformed, clip: 3.0, network }
+        network.push(self.linear(outputs, columns, 0.5));
+        network
+    }
+
+    pub fn coupling(
+        &mut self,
+        features: usize,
+        transformed: Half,
+        map: ScalarMap,
+        hidden: &[usize],
+    ) -> Layer {
+        self.coupling_given(0, features, transformed, map, hidden)
+    }
+
+    fn coupling_given(
+        &mut self,
+        context: usize,
+        features: usize,
+        transformed: Half,
+        map: ScalarMap,
+        hidden: &[usize],
+    ) -> Layer {
+        let (outputs, inputs) = transformed.sizes(features);
+        let network = self.network(context + inputs, hidden, map.parameters() * outputs);
+        Layer::Coupling { transformed, map, network }
+    }
+
+    pub fn autoregressive(
+        &mut self,
+        features: usize,
+        given: Side,
+        map: ScalarMap,
+        hidden: &[usize],
+    ) -> Layer {
+        self.autoregressive_given(0, features, given, map, hidden)
+    }
+
+    fn autoregressive_given(
+        &mut self,
+        context: usize,
+        features: usize,
+        given: Side,
+        map: ScalarMap,
+        hidden: &[usize],
+    ) -> Layer {
+        let network = self.network(context + features, hidden, map.parameters() * features);
+        Layer::Autoregressive { given, map, network }
+    }
+
+    pub fn act_norm(&mut self, features: usize) -> Layer {
+        let mut draw = |centre: f32| (0..features).map(|_| centre + 0.5 * self.uniform()).collect();
+        let (shift, mut scale): (_, Vec<f32>) = (draw(0.0), draw(1.0));
+        scale[0] = -scale[0];
+        Layer::ActNorm { shift, scale }
+    }
+
+    pub fn lu_linear(&mut self, features: usize) -> Layer {
+        let small = 0.7 / (features as f32).sqrt();
+        let mut matrix = || -> Vec<f32> {
+            let entry = |index: usize| match index % (features + 1) {
+                0 => (1.0 + 0.5 * self.uniform()) * if index % 4 == 1 { -1.0 } else { 1.0 },
+                _ => small * self.uniform(),
+            };
+            (0..features * features).map(entry).collect()
+        };
+        Layer::LuLinear { lower: matrix(), upper: matrix() }
+    }
+
+    pub fn components(&mut self, features: usize, count: usize, full: bool) -> Vec<Component> {
+        let raw: Vec<f32> = (0..count).map(|_| self.uniform()).collect();
+        let sum: f32 = raw.iter().map(|raw| raw.exp()).sum();
+        let component = |raw: f32| {
+            let mean = (0..features).map(|_| 2.0 * self.uniform()).collect();
+            let entry = |index: usize| match index % (features + 1) {
+                0 => 1.5 + self.uniform(),
+                _ if full => 0.5 * self.uniform(),
+                _ => 1.5 + self.uniform(),
+            };
+            let words = if full { features * features } else { features };
+            let precision_factor = (0..words).map(entry).collect();
+            Component { log_weight: (raw - sum.ln()).min(0.0), mean, precision_factor }
+        };
+        raw.into_iter().map(component).collect()
     }
 
     pub fn permutation(&mut self, features: usize) -> Layer {
@@ -121,48 +313,76 @@ impl Random {
                 layers.push(self.permutation(features));
             }
             let transformed = if number % 2 == 0 { Half::Second } else { Half::First };
-            layers.push(self.coupling(features, transformed, hidden));
+            layers.push(self.coupling(features, transformed, AFFINE, hidden));
         }
         layers
     }
 }
 
-/// Scratch on the heap.
-pub struct Memory {
-    rows: [Vec<f32>; 2],
-    values: [Vec<f32>; 2],
-    units: Vec<Unit>,
-}
-
-impl Memory {
-    pub fn of<M: Math>(model: &Model<M>) -> Self {
-        let row = vec![0.0; model.features()];
-        let values = vec![0.0; model.width()];
-        let units = vec![Unit::default(); model.width()];
-        Self { rows: [row.clone(), row], values: [values.clone(), values], units }
-    }
-
-    pub fn scratch(&mut self) -> Scratch<'_> {
-        let ([row, spare], [here, there]) = (&mut self.rows, &mut self.values);
-        Scratch::new([row, spare], [here, there], &mut self.units)
-    }
-}
-
-/// The small model of the golden file and of every test that alters bytes.
+/// The small model of every test that alters bytes.
 pub fn small() -> Description {
     let mut random = Random::new(1);
-    let mut description = Description {
-        features: random.features(3),
-        layers: random.real_nvp(3, 2, &[5]),
-        threshold: Some(flowlet::Threshold { rows: 120, false_alarm_rate: 0.01, score: 9.5 }),
-        provenance: "generator=tests\n".into(),
-        ..Description::default()
+    let features = random.features(3);
+    let layers = random.real_nvp(3, 2, &[5]);
+    complete(&mut random, Description { features, layers, ..Description::default() })
+}
+
+/// A small model of every kind of layer and of base, by the names of their golden files.
+pub fn goldens() -> Vec<(String, Description)> {
+    let mut random = Random::new(2);
+    let mut goldens = vec![("small".to_owned(), small())];
+    let mut add = |random: &mut Random, name: &str, layers: Vec<Layer>, base: Base| {
+        let features = random.features(3);
+        let description = Description { features, layers, base, ..Description::default() };
+        goldens.push((name.to_owned(), complete(random, description)));
     };
-    let rows: Vec<_> = (0..2).map(|_| random.row(&description.features)).collect();
+    for kind in Kind::ALL {
+        let (name, layer) = match kind {
+            // In the small model.
+            Kind::Permutation => continue,
+            Kind::Coupling => ("spline", random.coupling(3, Half::First, SPLINE, &[5, 9])),
+            Kind::ActNorm => ("act_norm", random.act_norm(3)),
+            Kind::LuLinear => ("lu_linear", random.lu_linear(3)),
+            Kind::Autoregressive => {
+                ("autoregressive", random.autoregressive(3, Side::X, AFFINE, &[5, 16, 9]))
+            }
+        };
+        add(&mut random, name, vec![layer], Base::StandardNormal);
+    }
+    let iaf = vec![random.autoregressive(3, Side::Z, SPLINE, &[8])];
+    add(&mut random, "autoregressive_given_z", iaf, Base::StudentT { degrees_of_freedom: 4.5 });
+    for (name, full) in [("mixture_diagonal", false), ("mixture_full", true)] {
+        let base = Base::Mixture(random.components(3, 2, full));
+        add(&mut random, name, Vec::new(), base);
+    }
+    let features = random.features(3);
+    let context = random.features(2);
+    let layers = vec![
+        random.coupling_given(2, 3, Half::First, AFFINE, &[5]),
+        random.autoregressive_given(2, 3, Side::X, AFFINE, &[8]),
+    ];
+    let conditional = Description { features, context, layers, ..Description::default() };
+    goldens.push(("context".to_owned(), complete(&mut random, conditional)));
+    goldens
+}
+
+/// With a threshold, provenance and two self-test vectors.
+fn complete(random: &mut Random, mut description: Description) -> Description {
+    description.threshold =
+        Some(flowlet::Threshold { rows: 120, false_alarm_rate: 0.01, score: 9.5 });
+    description.provenance = "generator=tests\n".into();
+    let columns = [&description.features[..], &description.context].concat();
+    let rows: Vec<_> = (0..2).map(|_| random.row(&columns)).collect();
     let file = description.to_file();
-    description.self_test =
-        rows.into_iter().map(|row| (row.clone(), log_density(&file, &row))).collect();
-    description
+    let model = Model::<flowlet::Libm>::from_bytes(file.bytes()).expect("a model just written");
+    let vector = |row: Vec<f32>| {
+        let (x, context) = row.split_at(description.features.len());
+        let scratch = &mut Memory::of(&model);
+        let log_density = model.log_density_given(x, context, &mut scratch.scratch());
+        (row.clone(), log_density.expect("a finite row"))
+    };
+    let self_test = rows.into_iter().map(vector).collect();
+    Description { self_test, ..description }
 }
 
 /// The log-density of one row.

@@ -1,10 +1,16 @@
 //! A flow in f64, straight from its description: slow, obvious, and without a line of the crate.
 
-use flowlet::bijection::Half;
-use flowlet::write::{Description, Layer, Linear};
+use flowlet::bijection::{Half, Side};
+use flowlet::write::{Base, Component, Description, Layer, Linear};
+use flowlet::{Degrees, ScalarMap};
 
-/// x to z. Returns log |det dz/dx|.
-pub fn inverse(description: &Description, row: &mut Vec<f64>) -> f64 {
+/// x to z, given the raw context. Returns log |det dz/dx|.
+pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -> f64 {
+    let context: Vec<f64> = context
+        .iter()
+        .zip(&description.context)
+        .map(|(value, own)| (f64::from(*value) - f64::from(own.centre)) / f64::from(own.scale))
+        .collect();
     let mut log_det_jacobian = 0.0;
     for (value, feature) in row.iter_mut().zip(&description.features) {
         *value = (*value - f64::from(feature.centre)) / f64::from(feature.scale);
@@ -15,18 +21,56 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>) -> f64 {
             Layer::Permutation(order) => {
                 *row = order.iter().map(|from| row[*from as usize]).collect();
             }
-            Layer::Coupling { transformed, clip, network } => {
+            Layer::Coupling { transformed, map, network } => {
                 let (first, second) = row.split_at_mut(description.features.len() / 2);
                 let (values, condition) = match transformed {
                     Half::First => (first, second),
                     Half::Second => (second, first),
                 };
-                let outputs = run(network, condition);
-                let (shifts, raws) = outputs.split_at(values.len());
-                for ((value, shift), raw) in values.iter_mut().zip(shifts).zip(raws) {
-                    let log_scale = raw / (1.0 + raw.abs() / f64::from(*clip));
-                    *value = (*value - shift) * (-log_scale).exp();
-                    log_det_jacobian -= log_scale;
+                let outputs = run(network, &[&context, &*condition].concat());
+                let count = values.len();
+                for (index, value) in values.iter_mut().enumerate() {
+                    let own: Vec<f64> =
+                        outputs.iter().skip(index).step_by(count).copied().collect();
+                    let (mapped, log_slope) = scalar(*map, &own, *value);
+                    *value = mapped;
+                    log_det_jacobian += log_slope;
+                }
+            }
+            Layer::Autoregressive { given, map, network } => {
+                let size = row.len();
+                let network = masked(network, Degrees { features: size, context: context.len() });
+                let x = row.clone();
+                for feature in 0..size {
+                    // What lies at and behind `feature` is masked, whatever it is.
+                    let known = match given {
+                        Side::X => &x,
+                        Side::Z => &*row,
+                    };
+                    let outputs = run(&network, &[&context, &known[..]].concat());
+                    let own: Vec<f64> =
+                        outputs.iter().skip(feature).step_by(size).copied().collect();
+                    let (mapped, log_slope) = scalar(*map, &own, x[feature]);
+                    row[feature] = mapped;
+                    log_det_jacobian += log_slope;
+                }
+            }
+            Layer::ActNorm { shift, scale } => {
+                for ((value, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
+                    *value = (*value - f64::from(*shift)) / f64::from(*scale);
+                    log_det_jacobian -= f64::from(scale.abs()).ln();
+                }
+            }
+            Layer::LuLinear { lower, upper } => {
+                let size = row.len();
+                let entry = |matrix: &[f32], i: usize, j: usize| f64::from(matrix[i * size + j]);
+                let middle: Vec<f64> = (0..size)
+                    .map(|i| (i..size).map(|j| entry(upper, i, j) * row[j]).sum())
+                    .collect();
+                for i in 0..size {
+                    let below: f64 = (0..i).map(|j| entry(lower, i, j) * middle[j]).sum();
+                    row[i] = middle[i] + below;
+                    log_det_jacobian += entry(upper, i, i).abs().ln();
                 }
             }
         }
@@ -34,16 +78,132 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>) -> f64 {
     log_det_jacobian
 }
 
+/// x to z by one scalar map, given its parameters. Returns z and the log-slope.
+fn scalar(map: ScalarMap, parameters: &[f64], x: f64) -> (f64, f64) {
+    match map {
+        ScalarMap::Affine { clip } => {
+            let log_scale = soft_clip(parameters[1], f64::from(clip));
+            ((x - parameters[0]) * (-log_scale).exp(), -log_scale)
+        }
+        ScalarMap::Spline { bound } => spline(parameters, f64::from(bound), x),
+    }
+}
+
+fn soft_clip(raw: f64, bound: f64) -> f64 {
+    raw / (1.0 + raw.abs() / bound)
+}
+
+/// The spline is monotone, so its inverse is found by halving intervals.
+fn spline(parameters: &[f64], bound: f64, x: f64) -> (f64, f64) {
+    if x.abs() >= bound {
+        return (x, 0.0);
+    }
+    let knots = |raw: &[f64]| {
+        let sum: f64 = raw.iter().map(|raw| raw.exp()).sum();
+        let size = |raw: &f64| 2.0 * bound * (1e-3 + (1.0 - 8e-3) * raw.exp() / sum);
+        let sizes = raw.iter().map(size);
+        [-bound]
+            .into_iter()
+            .chain(sizes.scan(-bound, |end, size| {
+                *end += size;
+                Some(*end)
+            }))
+            .collect::<Vec<f64>>()
+    };
+    let (zs, xs) = (knots(&parameters[..8]), knots(&parameters[8..16]));
+    let slopes: Vec<f64> = [1.0]
+        .into_iter()
+        .chain(parameters[16..23].iter().map(|raw| soft_clip(*raw, 5.0).exp()))
+        .chain([1.0])
+        .collect();
+    let bin = (0..7).find(|bin| x < xs[bin + 1]).unwrap_or(7);
+    let (width, height) = (zs[bin + 1] - zs[bin], xs[bin + 1] - xs[bin]);
+    let (s, d0, d1) = (height / width, slopes[bin], slopes[bin + 1]);
+    let at = |t: f64| {
+        let denominator = s + (d1 + d0 - 2.0 * s) * t * (1.0 - t);
+        xs[bin] + height * (s * t * t + d0 * t * (1.0 - t)) / denominator
+    };
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..80 {
+        let middle = 0.5 * (low + high);
+        if at(middle) < x { low = middle } else { high = middle }
+    }
+    let t = 0.5 * (low + high);
+    let denominator = s + (d1 + d0 - 2.0 * s) * t * (1.0 - t);
+    let numerator = d1 * t * t + 2.0 * s * t * (1.0 - t) + d0 * (1.0 - t) * (1.0 - t);
+    (zs[bin] + t * width, -(s * s * numerator / (denominator * denominator)).ln())
+}
+
+/// The network with 0 where a unit may not see its input.
+fn masked(network: &[Linear], degrees: Degrees) -> Vec<Linear> {
+    let Degrees { features, context } = degrees;
+    let mut before: Option<usize> = None;
+    let mut layers = network.to_vec();
+    let last = layers.len() - 1;
+    for (number, linear) in layers.iter_mut().enumerate() {
+        for row in 0..linear.rows {
+            let own =
+                if number == last { row % features } else { degrees.degree(linear.rows, row) };
+            for column in 0..linear.columns {
+                let seen = match before {
+                    None => column < context + own,
+                    Some(width) => degrees.degree(width, column) <= own,
+                };
+                if !seen {
+                    linear.weights[row * linear.columns + column] = 0.0;
+                }
+            }
+        }
+        before = Some(linear.rows);
+    }
+    layers
+}
+
 /// Natural logarithm of the density at `x`.
-pub fn log_density(description: &Description, x: &[f32]) -> f64 {
+pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
-    let log_det_jacobian = inverse(description, &mut row);
-    let normal = |z: &f64| -0.5 * z * z - 0.5 * (2.0 * std::f64::consts::PI).ln();
-    row.iter().map(normal).sum::<f64>() + log_det_jacobian
+    let log_det_jacobian = inverse(description, &mut row, context);
+    base(&description.base, &row) + log_det_jacobian
+}
+
+fn base(base: &Base, z: &[f64]) -> f64 {
+    let ln_two_pi = (2.0 * std::f64::consts::PI).ln();
+    match base {
+        Base::StandardNormal => z.iter().map(|z| -0.5 * z * z - 0.5 * ln_two_pi).sum(),
+        Base::StudentT { degrees_of_freedom } => {
+            let n = f64::from(*degrees_of_freedom);
+            let constant = libm::lgamma(0.5 * (n + 1.0))
+                - libm::lgamma(0.5 * n)
+                - 0.5 * (n * std::f64::consts::PI).ln();
+            z.iter().map(|z| constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()).sum()
+        }
+        Base::Mixture(components) => {
+            let terms: Vec<f64> =
+                components.iter().map(|component| gaussian(component, z)).collect();
+            let largest = terms.iter().copied().fold(f64::MIN, f64::max);
+            largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
+        }
+    }
+}
+
+fn gaussian(component: &Component, z: &[f64]) -> f64 {
+    let size = z.len();
+    let full = component.precision_factor.len() > size;
+    let entry = |i: usize, j: usize| match full {
+        true => f64::from(component.precision_factor[i * size + j]),
+        false if i == j => f64::from(component.precision_factor[i]),
+        false => 0.0,
+    };
+    let mut sum = f64::from(component.log_weight);
+    for i in 0..size {
+        let y: f64 = (i..size).map(|j| entry(i, j) * (z[j] - f64::from(component.mean[j]))).sum();
+        sum += entry(i, i).abs().ln() - 0.5 * y * y - 0.5 * (2.0 * std::f64::consts::PI).ln();
+    }
+    sum
 }
 
 /// log |det dz/dx| by central differences and Gaussian elimination.
-pub fn log_det_by_differences(description: &Description, x: &[f32]) -> f64 {
+pub fn log_det_by_differences(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     let size = x.len();
     let mut jacobian = vec![vec![0.0; size]; size];
     for column in 0..size {
@@ -51,7 +211,7 @@ pub fn log_det_by_differences(description: &Description, x: &[f32]) -> f64 {
         let at = |sign: f64| {
             let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
             row[column] += sign * step;
-            inverse(description, &mut row);
+            inverse(description, &mut row, context);
             row
         };
         for (line, (above, below)) in jacobian.iter_mut().zip(at(1.0).iter().zip(at(-1.0))) {

@@ -1,0 +1,39 @@
+//! Memory for a [`Model`]'s calls on the heap, for hosts (feature `write`).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::kernel::Units;
+use crate::math::Math;
+use crate::model::{Model, Scratch};
+use crate::network::MAX_HIDDEN;
+
+/// Owns what a [`Scratch`] borrows.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    rows: [Vec<f32>; 2],
+    context: Vec<f32>,
+    values: [Vec<f32>; MAX_HIDDEN],
+    numbers: [Vec<u16>; MAX_HIDDEN],
+}
+
+impl Memory {
+    /// As much as `model` needs.
+    pub fn of<M: Math>(model: &Model<M>) -> Self {
+        let (features, width) = (model.features(), model.width());
+        Self {
+            rows: [(); 2].map(|()| vec![0.0; features]),
+            context: vec![0.0; model.context()],
+            values: [(); MAX_HIDDEN].map(|()| vec![0.0; width]),
+            numbers: [(); MAX_HIDDEN].map(|()| vec![0; width]),
+        }
+    }
+
+    /// The memory of one call.
+    pub fn scratch(&mut self) -> Scratch<'_> {
+        let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.values);
+        let [k, l, m] = &mut self.numbers;
+        let units = [Units::new(a, k), Units::new(b, l), Units::new(c, m)];
+        Scratch::new([row, spare], &mut self.context, units)
+    }
+}

@@ -1,0 +1,513 @@
+//! The masked network of an autoregressive layer (Germain et al. 2015, "MADE: Masked Autoencoder
+//! for Distribution Estimation"), whose outputs for feature d depend on the features before d.
+//!
+//! Each hidden unit has a degree m: it sees the first m features, and in the next layer only
+//! units of at least its degree see it. Here the units of a layer stand in the order of their
+//! degrees, so every unit sees a prefix of the layer before it. A mask is then a length, and the
+//! zero half of the weights is neither stored nor multiplied.
+//!
+//! With all features given, the network runs layer by layer ([`Masked::run`]). Where each feature
+//! follows from those before it, a [`Walk`] computes each unit once, as soon as the features that
+//! it needs are known, at nearly the same cost.
+//!
+//! In a file, a block of 8 rows holds its bias and as many columns as its last row sees; what
+//! its other rows do not see is zero.
+
+use crate::Error;
+use crate::bijection::{Record, Sizes};
+use crate::kernel::{self, Block, Free, Inputs, ROWS, Units, blocks};
+use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
+use crate::scalar::{GROUP, ScalarMap};
+use crate::spline::Spline;
+
+/// The rule that gives the units of a hidden layer their degrees.
+///
+/// Degrees run evenly from 1 to D - 1; with a context, which every unit sees, from 0 on, since the
+/// first feature depends on it too. Where every degree can have 8 units, all units of a block have
+/// the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Degrees {
+    /// D.
+    pub features: usize,
+    /// C, the context's size.
+    pub context: usize,
+}
+
+impl Degrees {
+    /// How many units of a layer of `width` see no more than the first `known` features.
+    pub fn units(self, width: usize, known: usize) -> usize {
+        let (degrees, known) = (self.count(), known + self.first());
+        let count =
+            |of: usize| (known * of + degrees.saturating_sub(1)).checked_div(degrees).unwrap_or(0);
+        let whole = width / ROWS;
+        let units = if width == whole * ROWS && whole >= degrees {
+            ROWS * count(whole)
+        } else {
+            count(width)
+        };
+        if units < width { units } else { width }
+    }
+
+    /// 1 if there are units of degree 0.
+    fn first(self) -> usize {
+        usize::from(cfg!(feature = "context") && self.context > 0)
+    }
+
+    /// How many different degrees there are.
+    fn count(self) -> usize {
+        (self.features + self.first()).saturating_sub(1)
+    }
+
+    /// The context and the features, as a layer: the first step makes all of the context known.
+    fn inputs(self) -> Reach {
+        Reach { units: self.context.saturating_sub(1), ..self.reach(self.count()) }
+    }
+
+    /// A layer of `width` with no feature known.
+    fn reach(self, width: usize) -> Reach {
+        let degrees = self.count().max(1);
+        let whole = width / ROWS;
+        let (unit, of) =
+            if width == whole * ROWS && whole >= degrees { (ROWS, whole) } else { (1, width) };
+        Reach { units: 0, unit, of: of.max(1), rest: 0, degrees }
+    }
+
+    /// The degree of unit `unit` of a layer of `width`.
+    pub fn degree(self, width: usize, unit: usize) -> usize {
+        (0..self.features).find(|known| self.units(width, *known) > unit).unwrap_or(self.features)
+    }
+}
+
+/// [`Degrees::units`] of one layer, from one number of known features to the next without a
+/// division.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    /// Units that see no more than the features known.
+    units: usize,
+    /// They become known so many at a time,
+    unit: usize,
+    /// `of` times in all, spread evenly over
+    of: usize,
+    /// the degrees.
+    degrees: usize,
+    /// What is left over from the division.
+    rest: usize,
+}
+
+impl Reach {
+    /// One more feature is known.
+    fn step(&mut self) {
+        while self.rest < self.of {
+            self.rest += self.degrees;
+            self.units += self.unit;
+        }
+        self.rest -= self.of;
+    }
+}
+
+/// Columns of the blocks of a layer, one after the other.
+#[derive(Clone, Copy)]
+enum Columns {
+    Hidden { own: Reach, before: Reach, width: usize, end: usize },
+    Output { before: Reach, map: ScalarMap, features: usize, steps: usize, end: usize, left: usize },
+}
+
+impl Iterator for Columns {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        match self {
+            Self::Hidden { own, before, width, end } => {
+                *end = (*end + ROWS).min(*width);
+                while own.units < *end {
+                    own.step();
+                    before.step();
+                }
+                Some(before.units)
+            }
+            Self::Output { before, map, features, steps, end, left } => {
+                if *left == 0 {
+                    *left = map.blocks();
+                    *end = (*end + map.group()).min(*features);
+                }
+                // The last feature of a group sees the others.
+                while *steps + 1 < *end {
+                    before.step();
+                    *steps += 1;
+                }
+                *left -= 1;
+                Some(before.units)
+            }
+        }
+    }
+}
+
+/// A masked network borrowed from a model file.
+#[derive(Clone, Copy, Debug)]
+pub struct Masked<'m> {
+    degrees: Degrees,
+    map: ScalarMap,
+    /// Widths of the hidden layers.
+    widths: &'m [u32],
+    /// Of all layers, one behind the other, and what follows them.
+    parameters: &'m [f32],
+}
+
+impl<'m> Masked<'m> {
+    /// Views the network described from word `first` of `record` on.
+    pub(crate) fn new(
+        record: &Record<'m>,
+        first: usize,
+        Sizes { features, context }: Sizes,
+        map: ScalarMap,
+        parameters: &'m [f32],
+    ) -> Self {
+        let widths = record.slice(first + 1, record.word(first));
+        Self { degrees: Degrees { features, context }, map, widths, parameters }
+    }
+
+    /// Refuses what is no network, or does not fit its parameters. Returns how many of them it
+    /// takes.
+    pub(crate) fn check(&self, record: &Record<'m>, first: usize) -> Result<usize, Error> {
+        let count = record.word(first);
+        if !(1..=MAX_HIDDEN).contains(&count) {
+            return Err(record.shape(first));
+        }
+        record.unused(first + 1 + count..first + 1 + MAX_HIDDEN)?;
+        for (word, width) in (first + 1..).zip(self.hidden()) {
+            if !(1..=MAX_WIDTH).contains(&width) {
+                return Err(record.shape(word));
+            }
+        }
+        // At most 3 layers of 2^11 blocks of 2^14 columns: no overflow, even in 32 bits.
+        let words = (0..=count).map(|layer| self.words(layer)).sum::<usize>() * ROWS;
+        if words > self.parameters.len() { Err(record.shape(first)) } else { Ok(words) }
+    }
+
+    /// Widths of the hidden layers.
+    pub fn hidden(&self) -> impl Iterator<Item = usize> + use<'m> {
+        self.widths.iter().map(|width| *width as usize)
+    }
+
+    /// Units of the widest hidden layer, in whole blocks.
+    pub(crate) fn width(&self) -> usize {
+        self.hidden().map(blocks).max().unwrap_or(0) * ROWS
+    }
+
+    /// Products of one pass, the zeros that a ReLU makes included.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        let layers = 0..=self.widths.len();
+        layers.map(|layer| self.words(layer) - self.block_count(layer)).sum::<usize>() * ROWS
+    }
+
+    fn reach(&self, layer: Option<usize>) -> Reach {
+        match layer.and_then(|layer| self.widths.get(layer)) {
+            Some(width) => self.degrees.reach(*width as usize),
+            None => self.degrees.inputs(),
+        }
+    }
+
+    /// Columns of each block of `layer`; the output layer stands behind the hidden ones.
+    #[inline(always)]
+    fn columns(&self, layer: usize) -> Columns {
+        let before = self.reach(layer.checked_sub(1));
+        let map = self.map;
+        match self.widths.get(layer) {
+            Some(width) => {
+                let width = *width as usize;
+                Columns::Hidden { own: self.degrees.reach(width), before, width, end: 0 }
+            }
+            None => {
+                // With a context, its step comes before those of the features.
+                let first = self.degrees.first();
+                let features = self.degrees.features + first;
+                Columns::Output { before, map, features, steps: 0, end: first, left: 0 }
+            }
+        }
+    }
+
+    fn block_count(&self, layer: usize) -> usize {
+        match self.widths.get(layer) {
+            Some(width) => blocks(*width as usize),
+            None => blocks(self.map.rows(self.degrees.features)),
+        }
+    }
+
+    /// Words of eight parameters that `layer` takes: biases and columns.
+    fn words(&self, layer: usize) -> usize {
+        self.columns(layer).take(self.block_count(layer)).map(|columns| 1 + columns).sum()
+    }
+
+    /// Runs the hidden layers, all features of `row` given; the output layer is run by [`Outputs`] as it is
+    /// read.
+    #[inline(always)]
+    pub(crate) fn run<'s>(
+        &self,
+        context: &[f32],
+        row: &[f32],
+        scratch: &'s mut Scratch<'_>,
+    ) -> Outputs<'m, 's> {
+        let (mut weights, _) = self.parameters.as_chunks();
+        let mut before: Option<(&mut Units, usize)> = None;
+        for (number, (units, width)) in scratch.iter_mut().zip(self.hidden()).enumerate() {
+            let mut inputs = match &before {
+                None => Known { inputs: Inputs::given(context, row), seen: 0 },
+                Some((units, listed)) => Known { inputs: units.listed(0..*listed), seen: 0 },
+            };
+            let mut free = Free::new(units, 0);
+            let room = free.len();
+            for (start, columns) in (0..width as u16).step_by(ROWS).zip(self.columns(number)) {
+                let Some((sums, rest)) = block(weights, columns, inputs.of(columns)) else { break };
+                free.list(&sums, start);
+                weights = rest;
+            }
+            let listed = room - free.len();
+            before = Some((units, listed));
+        }
+        let inputs = match before {
+            Some((units, listed)) => units.listed(0..listed),
+            // No network is without hidden layers.
+            None => Inputs::All(&[]),
+        };
+        let inputs = Known { inputs, seen: 0 };
+        Outputs { columns: self.columns(self.widths.len()), weights, inputs }
+    }
+}
+
+/// The inputs of a layer, of which each block sees no fewer than the one before it.
+struct Known<'a> {
+    inputs: Inputs<'a>,
+    /// Listed ones that the last block saw.
+    seen: usize,
+}
+
+impl<'a> Known<'a> {
+    /// Those that lie within the first `columns`.
+    #[inline(always)]
+    fn of(&mut self, columns: usize) -> Inputs<'a> {
+        match self.inputs {
+            Inputs::All(values) => Inputs::All(values.get(..columns).unwrap_or(values)),
+            Inputs::Given(context, values) => {
+                let count = columns.saturating_sub(context.len());
+                Inputs::Given(context, values.get(..count).unwrap_or(values))
+            }
+            Inputs::Active(values, numbers) => {
+                let within = |number: &u16| usize::from(*number) < columns;
+                while numbers.get(self.seen).is_some_and(within) {
+                    self.seen += 1;
+                }
+                Inputs::Active(
+                    values.get(..self.seen).unwrap_or(values),
+                    numbers.get(..self.seen).unwrap_or(numbers),
+                )
+            }
+        }
+    }
+}
+
+/// Computes the first block of `weights`, of this many `columns`; returns what lies behind it too.
+#[inline(always)]
+fn block<'m>(weights: &'m [Block], columns: usize, inputs: Inputs) -> Option<(Block, &'m [Block])> {
+    let (bias, rest) = weights.split_first()?;
+    let (own, rest) = rest.split_at_checked(columns)?;
+    Some((kernel::add(bias, own, inputs), rest))
+}
+
+/// A masked network's outputs, computed as they are read.
+pub(crate) struct Outputs<'m, 's> {
+    columns: Columns,
+    weights: &'m [Block],
+    inputs: Known<'s>,
+}
+
+impl Iterator for Outputs<'_, '_> {
+    type Item = Block;
+
+    /// The next [`ROWS`] outputs.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Block> {
+        let columns = self.columns.next()?;
+        let (sums, rest) = block(self.weights, columns, self.inputs.of(columns))?;
+        self.weights = rest;
+        Some(sums)
+    }
+}
+
+/// A walk through a masked network, feature by feature.
+pub(crate) struct Walk<'m, 's, 'w> {
+    context: &'w [f32],
+    layers: [Progress<'m>; MAX_HIDDEN],
+    /// Number of hidden layers.
+    count: usize,
+    output: Progress<'m>,
+    scratch: &'w mut Scratch<'s>,
+}
+
+/// How far one layer has come.
+#[derive(Clone, Copy, Default)]
+struct Progress<'m> {
+    /// The present block, and all behind it.
+    weights: &'m [Block],
+    /// The present block's sums so far.
+    sums: Block,
+    /// Inputs that are in the sums: columns of the first layer, listed units of the others.
+    used: usize,
+    /// Units in all.
+    width: usize,
+    /// Units that can be computed.
+    reach: Reach,
+    /// Units computed.
+    units: usize,
+    /// Those of them that are not zero, and listed.
+    listed: usize,
+}
+
+impl<'m> Progress<'m> {
+    /// Nothing is computed; returns what lies behind the layer's `words` with it.
+    fn start(
+        weights: &'m [Block],
+        words: usize,
+        reach: Reach,
+        width: usize,
+    ) -> (Self, &'m [Block]) {
+        let (weights, rest) = weights.split_at_checked(words).unwrap_or_default();
+        let sums = weights.first().copied().unwrap_or_default();
+        (Self { weights, sums, reach, width, ..Self::default() }, rest)
+    }
+
+    /// Adds columns, those of `inputs`, to the sums.
+    #[inline(always)]
+    fn push(&mut self, inputs: Inputs, skipped: usize) {
+        let columns = self.weights.get(1 + skipped..).unwrap_or_default();
+        self.sums = kernel::add(&self.sums, columns, inputs);
+    }
+
+    /// Goes to the block behind the present one of `columns` columns.
+    #[inline(always)]
+    fn advance(&mut self, columns: usize) {
+        self.weights = self.weights.get(1 + columns..).unwrap_or_default();
+        self.sums = self.weights.first().copied().unwrap_or_default();
+        self.used = 0;
+    }
+
+    /// Computes the units that can be, once those in front of them are, and lists them in `units`.
+    ///
+    /// `inputs(used)` are the inputs known, but for the first `used`, and how many columns to skip
+    /// for those; `known` how many there are, and `columns` how many a block of them has.
+    #[inline(always)]
+    fn extend<'i>(
+        &mut self,
+        inputs: impl Fn(usize) -> (Inputs<'i>, usize),
+        known: usize,
+        columns: usize,
+        units: &mut Units,
+    ) {
+        self.reach.step();
+        while self.units < self.reach.units {
+            let (new, skipped) = inputs(self.used);
+            self.push(new, skipped);
+            self.used = known;
+            let start = self.units;
+            let block = start / ROWS * ROWS;
+            let end = (block + ROWS).min(self.reach.units);
+            let mut free = Free::new(units, self.listed);
+            let room = free.len();
+            if end - start == ROWS {
+                free.list(&self.sums, start as u16);
+            } else {
+                let rows = self.sums.get(start - block..end - block).unwrap_or_default();
+                for (value, unit) in rows.iter().zip(start as u16..) {
+                    free.push(*value, unit);
+                }
+            }
+            self.listed += room - free.len();
+            self.units = end;
+            if end == block + ROWS || end == self.width {
+                self.advance(columns);
+            }
+        }
+    }
+}
+
+impl<'m, 's, 'w> Walk<'m, 's, 'w> {
+    /// Starts with no feature known.
+    pub fn new(network: Masked<'m>, context: &'w [f32], scratch: &'w mut Scratch<'s>) -> Self {
+        let (mut rest, _) = network.parameters.as_chunks();
+        let mut layers = [Progress::default(); MAX_HIDDEN];
+        for ((number, width), layer) in network.hidden().enumerate().zip(&mut layers) {
+            let reach = network.degrees.reach(width);
+            (*layer, rest) = Progress::start(rest, network.words(number), reach, width);
+        }
+        let (output, _) = Progress::start(rest, rest.len(), Reach::default(), 0);
+        Self { context, layers, count: network.widths.len(), output, scratch }
+    }
+
+    /// Computes every unit that sees no more than `known`, one feature more than before.
+    #[inline(always)]
+    fn hidden(&mut self, known: &[f32]) {
+        let context = if cfg!(feature = "context") { self.context } else { &[] };
+        let count = context.len() + known.len();
+        if count == 0 {
+            return;
+        }
+        let [first, layers @ ..] = &mut self.layers;
+        let [units, rest @ ..] = &mut *self.scratch;
+        let inputs = |used: usize| match used.checked_sub(context.len()) {
+            Some(used_features) => {
+                (Inputs::All(known.get(used_features..).unwrap_or_default()), used)
+            }
+            None => (Inputs::given(context, known), 0),
+        };
+        first.extend(inputs, count, count, units);
+        let (mut before, mut above) = (first, units);
+        for (layer, units) in layers.iter_mut().zip(rest).take(self.count.saturating_sub(1)) {
+            let listed = before.listed;
+            let inputs = |used| (above.listed(used..listed), 0);
+            layer.extend(inputs, listed, before.units, units);
+            (before, above) = (layer, units);
+        }
+    }
+
+    /// Computes the hidden units that see no more than `known`; lends the output layer and its
+    /// inputs: how many of them are listed, and how many there are.
+    #[inline(always)]
+    fn output(&mut self, known: &[f32]) -> (&mut Progress<'m>, &Units<'s>, [usize; 2]) {
+        self.hidden(known);
+        let [a, b, c] = &self.layers;
+        let [k, l, m] = &*self.scratch;
+        let (last, units) = match self.count {
+            1 => (a, k),
+            2 => (b, l),
+            _ => (c, m),
+        };
+        (&mut self.output, units, [last.listed, last.units])
+    }
+
+    /// Parameters of the affine map of the next feature, given all `known` before it: a block,
+    /// and the place of the feature in it.
+    #[inline(always)]
+    pub fn affine(&mut self, known: &[f32]) -> (Block, usize) {
+        let (output, units, [listed, columns]) = self.output(known);
+        output.push(units.listed(output.used..listed), 0);
+        output.used = listed;
+        let (sums, place) = (output.sums, known.len() % GROUP);
+        if place + 1 == GROUP {
+            output.advance(columns);
+        }
+        (sums, place)
+    }
+
+    /// Parameters of the spline of the next feature, given all `known` before it.
+    #[inline(always)]
+    pub fn spline(&mut self, known: &[f32]) -> [Block; Spline::BLOCKS] {
+        let (output, units, [listed, columns]) = self.output(known);
+        let mut parameters = [Block::default(); Spline::BLOCKS];
+        for own in &mut parameters {
+            let inputs = units.listed(0..listed);
+            let Some((sums, rest)) = block(output.weights, columns, inputs) else { break };
+            (*own, output.weights) = (sums, rest);
+        }
+        parameters
+    }
+}

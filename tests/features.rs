@@ -1,0 +1,35 @@
+//! A file that needs a part which this build leaves out says which Cargo feature adds it.
+
+mod models;
+
+use flowlet::bijection::Kind;
+use flowlet::{Error, Libm, Model};
+use models::{bases, conditional, examples};
+
+fn is_on(feature: &str) -> bool {
+    match feature {
+        "autoregressive" => cfg!(feature = "autoregressive"),
+        "context" => cfg!(feature = "context"),
+        "linear" => cfg!(feature = "linear"),
+        "mixture" => cfg!(feature = "mixture"),
+        "spline" => cfg!(feature = "spline"),
+        "student-t" => cfg!(feature = "student-t"),
+        unknown => panic!("{unknown} is no feature of the crate"),
+    }
+}
+
+#[test]
+fn a_missing_part_is_named() {
+    let kinds = Kind::ALL.iter().flat_map(|kind| examples(*kind, 1));
+    for example in kinds.chain(bases(1)).chain(conditional(1)) {
+        let file = example.description.to_file();
+        match Model::<Libm>::from_bytes(file.bytes()) {
+            Ok(model) => {
+                let needed = model.cargo_features();
+                needed.for_each(|name| assert!(is_on(name), "{} without {name}", example.name));
+            }
+            Err(Error::Feature { name }) => assert!(!is_on(name), "{}: {name}", example.name),
+            Err(other) => panic!("{}: {other}", example.name),
+        }
+    }
+}
