@@ -160,12 +160,14 @@ impl Table {
         }
     }
 
-    /// Reads all rows, without the columns named in `exclude`.
-    pub fn read(mut self, exclude: &[String]) -> Result<Dataset> {
-        for name in exclude {
+    /// Reads all rows, without the columns named in `exclude` and with those in `last` at the end.
+    pub fn read(mut self, exclude: &[String], last: &[String]) -> Result<Dataset> {
+        for name in exclude.iter().chain(last) {
             self.column(name)?;
         }
-        let names = self.names.iter().filter(|name| !exclude.contains(name)).cloned().collect();
+        let first =
+            self.names.iter().filter(|name| !exclude.contains(name) && !last.contains(name));
+        let names = first.chain(last).cloned().collect();
         self.read_columns(names)
     }
 

@@ -1,14 +1,16 @@
 //! The device's own code on the host: whatever this tool evaluates, it computes with the crate
 //! that the firmware links, bit for bit.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use flowlet::bijection::{Half, Layer};
+use flowlet::bijection::{Half, Layer, Side};
 use flowlet::write::ModelFile;
-use flowlet::{Libm, Math, Micromath, Model, Scratch, Threshold, Unit};
+use flowlet::{Base, Libm, Math, Memory, Micromath, Model, ScalarMap, Scratch, Threshold};
 use rand::Rng;
 
+use crate::dataset::Table;
 use crate::error::{Error, Result};
 
 /// Reads a model file into aligned memory; nothing is checked yet.
@@ -34,14 +36,21 @@ pub fn open<'m>(file: &'m ModelFile, path: &str) -> Result<Box<dyn Device + 'm>>
 
 /// The verbs of [`Model`], whichever its [`Math`].
 pub trait Device {
-    /// Number of features, D.
-    fn features(&self) -> usize;
     /// Names of the features.
     fn feature_names(&self) -> Vec<String>;
-    /// Natural logarithm of the density at `x`, nats, raw units.
-    fn log_density(&mut self, x: &[f32]) -> Result<f32>;
-    /// Fills `x` with a draw.
-    fn sample(&mut self, random: &mut dyn Rng, temperature: f32, x: &mut [f32]) -> Result<()>;
+    /// Names of the values that the density is conditioned on.
+    fn context_names(&self) -> Vec<String>;
+    /// Natural logarithm of the density at a row of the features and then the context, nats, raw
+    /// units.
+    fn log_density(&mut self, row: &[f32]) -> Result<f32>;
+    /// Fills `x` with a draw, given a context.
+    fn sample(
+        &mut self,
+        random: &mut dyn Rng,
+        temperature: f32,
+        x: &mut [f32],
+        context: &[f32],
+    ) -> Result<()>;
     /// Number of self-test vectors, all of which gave the bits in the file.
     fn self_test(&mut self) -> Result<usize>;
     /// The threshold in the file.
@@ -52,19 +61,33 @@ pub trait Device {
     fn summary(&self) -> Summary;
 }
 
+/// The columns of `table` that `device` takes as a row: its features, then its context.
+pub fn columns(device: &dyn Device, table: &Table) -> Result<Vec<usize>> {
+    let names = device.feature_names().into_iter().chain(device.context_names());
+    names.map(|name| table.column(&name)).collect()
+}
+
 /// What `inspect` shows.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Summary {
     /// Names of the features, in their order.
     pub features: Vec<String>,
+    /// Names of the values that the density is conditioned on.
+    pub context: Vec<String>,
     /// One description a layer, in the order of the inverse (x to z).
     pub layers: Vec<String>,
+    /// The base density.
+    pub base: String,
+    /// Cargo features of flowlet that a firmware needs.
+    pub cargo_features: Vec<&'static str>,
     /// Units of the widest hidden layer, in whole blocks of 8.
     pub width: usize,
     /// Weights, biases and entries of permutations.
     pub parameters: usize,
     /// Products of one log-density.
     pub multiply_adds: usize,
+    /// Splines of one log-density.
+    pub splines: usize,
     /// Stack bytes of a call's memory on a 32-bit core.
     pub ram_bytes: usize,
     /// Name of the arithmetic.
@@ -76,46 +99,43 @@ pub struct Summary {
 struct Loaded<'m, M: Math> {
     model: Model<'m, M>,
     math: &'static str,
-    rows: [Vec<f32>; 2],
-    values: [Vec<f32>; 2],
-    units: Vec<Unit>,
+    memory: Memory,
 }
 
 impl<'m, M: Math> Loaded<'m, M> {
     fn new(model: Model<'m, M>, math: &'static str) -> Self {
-        let (row, values) = (vec![0.0; model.features()], vec![0.0; model.width()]);
-        let units = vec![Unit::default(); model.width()];
-        Self { model, math, rows: [row.clone(), row], values: [values.clone(), values], units }
-    }
-
-    fn parts(&mut self) -> (&Model<'m, M>, Scratch<'_>) {
-        let ([row, spare], [here, there]) = (&mut self.rows, &mut self.values);
-        (&self.model, Scratch::new([row, spare], [here, there], &mut self.units))
+        let memory = Memory::of(&model);
+        Self { model, math, memory }
     }
 }
 
 impl<M: Math> Device for Loaded<'_, M> {
-    fn features(&self) -> usize {
-        self.model.features()
-    }
-
     fn feature_names(&self) -> Vec<String> {
         self.model.feature_names().map(String::from).collect()
     }
 
-    fn log_density(&mut self, x: &[f32]) -> Result<f32> {
-        let (model, mut scratch) = self.parts();
-        Ok(model.log_density(x, &mut scratch)?)
+    fn context_names(&self) -> Vec<String> {
+        self.model.context_names().map(String::from).collect()
     }
 
-    fn sample(&mut self, mut random: &mut dyn Rng, temperature: f32, x: &mut [f32]) -> Result<()> {
-        let (model, mut scratch) = self.parts();
-        Ok(model.sample(&mut random, temperature, x, &mut scratch)?)
+    fn log_density(&mut self, row: &[f32]) -> Result<f32> {
+        let (x, context) = row.split_at(self.model.features());
+        Ok(self.model.log_density_given(x, context, &mut self.memory.scratch())?)
+    }
+
+    fn sample(
+        &mut self,
+        mut random: &mut dyn Rng,
+        temperature: f32,
+        x: &mut [f32],
+        context: &[f32],
+    ) -> Result<()> {
+        let mut scratch = self.memory.scratch();
+        Ok(self.model.sample_given(&mut random, temperature, x, context, &mut scratch)?)
     }
 
     fn self_test(&mut self) -> Result<usize> {
-        let (model, mut scratch) = self.parts();
-        Ok(model.self_test(&mut scratch)?)
+        Ok(self.model.self_test(&mut self.memory.scratch())?)
     }
 
     fn threshold(&self) -> Option<Threshold> {
@@ -134,31 +154,77 @@ impl<M: Math> Device for Loaded<'_, M> {
         };
         Summary {
             features: self.feature_names(),
+            context: self.context_names(),
             layers: model.layers().map(describe).collect(),
+            base: describe_base(model.base()),
+            cargo_features: model.cargo_features().collect::<BTreeSet<_>>().into_iter().collect(),
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            ram_bytes: Scratch::bytes(model.features(), model.width()),
+            splines: model.layers().map(|layer| splines(layer, model.features())).sum(),
+            ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: model.provenance().lines().map(line).collect(),
         }
     }
 }
 
+/// Splines that a layer evaluates for one row.
+fn splines(layer: Layer, features: usize) -> usize {
+    let (map, transformed) = match layer {
+        Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
+        Layer::Autoregressive(layer) => (layer.map(), features),
+        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) => return 0,
+    };
+    match map {
+        ScalarMap::Spline { .. } => transformed,
+        ScalarMap::Affine { .. } => 0,
+    }
+}
+
 fn describe(layer: Layer) -> String {
+    let map = |map| match map {
+        ScalarMap::Affine { .. } => "affine",
+        ScalarMap::Spline { .. } => "spline",
+    };
+    let widths = |hidden: &mut dyn Iterator<Item = usize>| {
+        hidden.map(|width| width.to_string()).collect::<Vec<_>>().join(", ")
+    };
     match layer {
         Layer::Coupling(coupling) => {
             let half = match coupling.transformed() {
                 Half::First => "first",
                 Half::Second => "second",
             };
-            let widths: Vec<_> =
-                coupling.network().hidden().map(|width| width.to_string()).collect();
-            format!("affine coupling of the {half} half, hidden layers {}", widths.join(", "))
+            let widths = widths(&mut coupling.network().hidden());
+            format!("{} coupling of the {half} half, hidden layers {widths}", map(coupling.map()))
+        }
+        Layer::Autoregressive(layer) => {
+            let given = match layer.given() {
+                Side::X => "x",
+                Side::Z => "z",
+            };
+            let widths = widths(&mut layer.network().hidden());
+            format!("{} autoregressive given {given}, hidden layers {widths}", map(layer.map()))
         }
         Layer::Permutation(permutation) => {
             let order: Vec<_> = permutation.order().map(|from| from.to_string()).collect();
             format!("permutation {}", order.join(" "))
+        }
+        Layer::ActNorm(_) => "act-norm".into(),
+        Layer::LuLinear(_) => "linear map, LU form".into(),
+    }
+}
+
+fn describe_base(base: Base) -> String {
+    match base {
+        Base::StandardNormal => "standard normal".into(),
+        Base::StudentT { degrees_of_freedom } => {
+            format!("Student-t, {degrees_of_freedom} degrees of freedom")
+        }
+        Base::Mixture(mixture) => {
+            let covariance = if mixture.is_full() { "full" } else { "diagonal" };
+            format!("mixture of {} Gaussians, {covariance} covariance", mixture.components())
         }
     }
 }

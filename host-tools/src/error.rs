@@ -155,6 +155,31 @@ pub enum Error {
         /// The learning rate used.
         learning_rate: f64,
     },
+    /// No mixture of Gaussians fits.
+    #[error(
+        "no mixture of {components} or fewer Gaussians fits the rows; lower --components, or look for columns that are copies of each other"
+    )]
+    Mixture {
+        /// Most components tried.
+        components: usize,
+    },
+    /// A conditional model without all of its context, or with more.
+    #[error("the model is conditioned on {names}: give each a value, --given COLUMN=VALUE,...")]
+    Given {
+        /// Names of the context's columns.
+        names: String,
+    },
+    /// A context for a model that has none.
+    #[error("the model has no context: leave --given out")]
+    NoContext,
+    /// Options of the command line that do not go together.
+    #[error("{option} means nothing with {with}; for more information, try --help")]
+    Options {
+        /// The one too many.
+        option: &'static str,
+        /// What it was used with.
+        with: &'static str,
+    },
     /// Standard output is gone.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),

@@ -52,8 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let mut table = Table::open(&arguments.test)?;
     let label = table.column(&arguments.label)?;
-    let columns =
-        device.feature_names().iter().map(|name| table.column(name)).collect::<Result<Vec<_>>>()?;
+    let columns = device::columns(&*device, &table)?;
     let mut scores = Vec::new();
     let mut row = Vec::new();
     while table.advance()? {

@@ -1,31 +1,35 @@
 //! From a trained flow to the bytes of its file.
 
-use flowlet::write::{Description, Layer, ModelFile};
+use flowlet::write::{Description, ModelFile};
 
 use crate::calibrate;
 use crate::dataset::Dataset;
 use crate::device;
 use crate::error::Result;
+use crate::family::Flow;
 use crate::preprocess::Column;
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
 
-/// Writes the file of `layers`, with a threshold from `held_out` and self-test vectors.
+/// Writes the file of `flow`, the last `context` columns its context, with a threshold from `held_out` and self-test vectors.
 ///
 /// Both are computed by the device's code from the file's own first form.
 pub fn export(
-    layers: Vec<Layer>,
+    flow: &Flow,
     columns: &[Column],
+    context: usize,
     math: u32,
     held_out: &Dataset,
     false_alarm_rate: f64,
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
     let provenance = provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-    let features = columns.iter().map(|column| column.feature.clone()).collect();
+    let mut features: Vec<_> = columns.iter().map(|column| column.feature.clone()).collect();
+    let context = features.split_off(columns.len() - context);
+    let (layers, base) = flow.export();
     let mut description =
-        Description { features, layers, math, provenance, ..Description::default() };
+        Description { features, context, layers, base, math, provenance, ..Description::default() };
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);

@@ -1,25 +1,90 @@
-//! The families of flows, and their trainable twins of the device's bijections.
+//! The families of flows, and their trainable twins of the device's bijections and bases.
 //!
-//! A twin has the file name of the bijection it mirrors in the crate `flowlet`. It exists for
-//! gradients only: every number that leaves this tool is computed by the device's code, and
-//! `tests/twin.rs` holds the two together.
+//! A twin has the file name of what it mirrors in the crate `flowlet`, and the formula stands
+//! there. It exists for gradients only: every number that leaves this tool is computed by the
+//! device's code, and `tests/twin.rs` holds the two together.
 
+mod act_norm;
+mod autoregressive;
+mod base;
 mod coupling;
+mod lu_linear;
+mod masked;
+mod network;
+mod permutation;
+mod scalar;
+mod spline;
 
-use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use flowlet::bijection::Half;
-use flowlet::write::Layer;
+use std::fmt;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use clap::ValueEnum;
+use flowlet::bijection::{Half, Side};
+use flowlet::write;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use act_norm::ActNorm;
+use autoregressive::Autoregressive;
 use coupling::Coupling;
+use lu_linear::LuLinear;
+use permutation::Permutation;
+use scalar::{AFFINE, SPLINE};
 
-/// A family of normalizing flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// A family of densities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Family {
     /// Affine couplings on alternating halves, permutations between them (Dinh et al. 2017).
     RealNvp,
+    /// Act-norm, linear map in LU form and affine coupling at each step (Kingma and Dhariwal
+    /// 2018).
+    Glow,
+    /// Masked autoregressive flow, affine (Papamakarios et al. 2017).
+    Maf,
+    /// Inverse autoregressive flow, affine (Kingma et al. 2016).
+    Iaf,
+    /// Couplings like real-nvp's with rational-quadratic splines (Durkan et al. 2019).
+    SplineCoupling,
+    /// Autoregressive flow like maf with rational-quadratic splines (Durkan et al. 2019).
+    SplineAutoregressive,
+    /// Mixture of Gaussians of full covariance, no flow.
+    Gmm,
+    /// One Gaussian of full covariance, no flow.
+    Gaussian,
+}
+
+impl Family {
+    /// Layers unless the user says otherwise; `None` for a family without layers.
+    pub fn default_layers(self) -> Option<usize> {
+        match self {
+            Self::RealNvp | Self::Glow | Self::Maf | Self::Iaf => Some(5),
+            Self::SplineCoupling | Self::SplineAutoregressive => Some(3),
+            Self::Gmm | Self::Gaussian => None,
+        }
+    }
+}
+
+/// As on the command line.
+impl fmt::Display for Family {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let value = self.to_possible_value().expect("no family is hidden");
+        formatter.pad(value.get_name())
+    }
+}
+
+/// The density that a flow maps rows to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// N(0, I).
+    StandardNormal,
+    /// Independent Student-t densities, their degrees of freedom trained.
+    StudentT,
+    /// A mixture of Gaussians: diagonal behind layers, full where it is all of the model.
+    Mixture {
+        /// Number of Gaussians.
+        components: usize,
+    },
 }
 
 /// How large a flow is.
@@ -27,87 +92,226 @@ pub enum Family {
 pub struct Architecture {
     /// Which family.
     pub family: Family,
-    /// Number of couplings.
+    /// Number of couplings or autoregressive layers.
     pub layers: usize,
     /// Widths of the hidden layers of each conditioner.
     pub hidden: Vec<usize>,
+    /// What stands behind the layers.
+    pub base: Base,
 }
 
-/// A flow under training. Rows are standardised.
+/// Lengths of a row and of its context.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// D.
+    pub features: usize,
+    /// C, 0 without context.
+    pub context: usize,
+}
+
+/// A flow under training. Rows are standardised, each with its context behind it.
 #[derive(Module, Debug)]
 pub struct Flow {
-    couplings: Vec<Coupling>,
-    /// One fewer than couplings, row-major: permutation k stands behind coupling k.
-    orders: Vec<Vec<usize>>,
+    /// C.
+    #[module(skip)]
+    context: usize,
+    /// In the order of the inverse (x to z).
+    layers: Vec<Layer>,
+    base: base::Base,
+}
+
+/// A bijection under training.
+#[derive(Module, Debug)]
+enum Layer {
+    Permutation(Permutation),
+    Coupling(Coupling),
+    Autoregressive(Autoregressive),
+    ActNorm(ActNorm),
+    LuLinear(LuLinear),
 }
 
 impl Flow {
     /// A flow near the identity, its weights drawn from `random`.
     pub fn new(
         architecture: &Architecture,
-        features: usize,
+        sizes: Sizes,
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
-        let Architecture { family: Family::RealNvp, layers, hidden } = architecture;
-        let mut couplings = Vec::new();
-        let mut orders = Vec::new();
-        for number in 0..*layers {
-            if number > 0 {
-                let mut order: Vec<usize> = (0..features).collect();
-                order.shuffle(random);
-                orders.push(order);
+        let Architecture { family, layers: count, hidden, base } = architecture;
+        let mut layers = Vec::new();
+        if family.default_layers().is_some() {
+            for number in 0..*count {
+                append_step(&mut layers, *family, number, sizes, hidden, random, device);
             }
-            let transformed = if number % 2 == 0 { Half::Second } else { Half::First };
-            couplings.push(Coupling::new(transformed, features, hidden, random, device));
         }
-        Self { couplings, orders }
+        let base = match *base {
+            Base::StandardNormal => base::Base::StandardNormal(base::Normal {}),
+            Base::StudentT => base::Base::StudentT(base::StudentT::new(device)),
+            Base::Mixture { components } => base::Base::Mixture(base::Mixture::new(
+                sizes.features,
+                components,
+                layers.is_empty(),
+                random,
+                device,
+            )),
+        };
+        Self { context: sizes.context, layers, base }
     }
 
-    /// Natural logarithm of the density of standardised rows, shape [rows, D] to [rows, 1].
-    pub fn log_density(&self, x: Tensor<2>) -> Tensor<2> {
-        let [_, features] = x.dims();
-        let device = x.device();
-        let mut z = x;
-        let mut log_det_jacobian = None;
-        for (number, coupling) in self.couplings.iter().enumerate() {
-            if let Some(order) = number.checked_sub(1).map(|before| &self.orders[before]) {
-                let order: Vec<i64> = order.iter().map(|from| *from as i64).collect();
-                let order = TensorData::new(order, [features]);
-                z = z.select(1, Tensor::<1, Int>::from_data(order, &device));
+    /// A mixture without layers, its components of full covariance.
+    pub fn from_components(components: &[write::Component], device: &Device) -> Self {
+        let mixture = base::Mixture::from_components(components, device);
+        Self { context: 0, layers: Vec::new(), base: base::Base::Mixture(mixture) }
+    }
+
+    /// Sets what starts from data, given a batch of rows.
+    pub fn initialise(&mut self, rows: Tensor<2>) {
+        let (mut x, context) = self.split(rows);
+        for layer in &mut self.layers {
+            if let Layer::ActNorm(layer) = layer {
+                layer.initialise(x.clone());
             }
-            let (mapped, log_det) = coupling.inverse(z);
+            (x, _) = layer.inverse(x, context.as_ref());
+        }
+    }
+
+    /// x and, if there is one, the context.
+    fn split(&self, rows: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+        let features = rows.dims()[1] - self.context;
+        match self.context {
+            0 => (rows, None),
+            count => (rows.clone().narrow(1, 0, features), Some(rows.narrow(1, features, count))),
+        }
+    }
+
+    /// Natural logarithm of the density of standardised rows, shape \[rows, D + C\] to
+    /// \[rows, 1\].
+    pub fn log_density(&self, rows: Tensor<2>) -> Tensor<2> {
+        let (mut z, context) = self.split(rows);
+        let mut log_det_jacobian = Tensor::zeros([z.dims()[0], 1], &z.device());
+        for layer in &self.layers {
+            let (mapped, log_det) = layer.inverse(z, context.as_ref());
             z = mapped;
-            log_det_jacobian = Some(match log_det_jacobian {
-                None => log_det,
-                Some(sum) => sum + log_det,
-            });
+            log_det_jacobian = log_det_jacobian + log_det;
         }
-        let constant = 0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln();
-        let base = (z.clone() * z).sum_dim(1) * -0.5 - constant;
-        match log_det_jacobian {
-            None => base,
-            Some(log_det) => base + log_det,
-        }
+        self.base.log_density(z) + log_det_jacobian
     }
 
     /// Moves every weight to `decay` of itself and the rest of `other`'s.
     pub fn average(&mut self, other: &Self, decay: f64) {
-        for (own, other) in self.couplings.iter_mut().zip(&other.couplings) {
-            own.average(other, decay);
+        let mut weights = Weights(Vec::new());
+        other.visit(&mut weights);
+        let mut mix = Mix { others: weights.0.into_iter(), decay };
+        *self = self.clone().map(&mut mix);
+    }
+
+    /// The layers and the base as the device's file holds them.
+    pub fn export(&self) -> (Vec<write::Layer>, write::Base) {
+        (self.layers.iter().map(Layer::export).collect(), self.base.export())
+    }
+}
+
+/// Appends step `number` of a flow.
+fn append_step(
+    layers: &mut Vec<Layer>,
+    family: Family,
+    number: usize,
+    sizes: Sizes,
+    hidden: &[usize],
+    random: &mut ChaCha8Rng,
+    device: &Device,
+) {
+    let features = sizes.features;
+    let half = if number.is_multiple_of(2) { Half::Second } else { Half::First };
+    match family {
+        Family::RealNvp | Family::SplineCoupling => {
+            if number > 0 {
+                let mut order: Vec<usize> = (0..features).collect();
+                order.shuffle(random);
+                layers.push(Layer::Permutation(Permutation::new(order)));
+            }
+            let map = if family == Family::RealNvp { AFFINE } else { SPLINE };
+            let coupling = Coupling::new(half, map, sizes, hidden, random, device);
+            layers.push(Layer::Coupling(coupling));
+        }
+        Family::Glow => {
+            layers.push(Layer::ActNorm(ActNorm::new(features, device)));
+            layers.push(Layer::LuLinear(LuLinear::new(features, random, device)));
+            let coupling = Coupling::new(half, AFFINE, sizes, hidden, random, device);
+            layers.push(Layer::Coupling(coupling));
+        }
+        Family::Maf | Family::Iaf | Family::SplineAutoregressive => {
+            if number > 0 {
+                let reversed = (0..features).rev().collect();
+                layers.push(Layer::Permutation(Permutation::new(reversed)));
+            }
+            let given = if family == Family::Iaf { Side::Z } else { Side::X };
+            let map = if family == Family::SplineAutoregressive { SPLINE } else { AFFINE };
+            let layer = Autoregressive::new(given, map, sizes, hidden, random, device);
+            layers.push(Layer::Autoregressive(layer));
+        }
+        Family::Gmm | Family::Gaussian => {}
+    }
+}
+
+impl Layer {
+    /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
+    fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Permutation(layer) => layer.inverse(x),
+            Self::Coupling(layer) => layer.inverse(x, context),
+            Self::Autoregressive(layer) => layer.inverse(x, context),
+            Self::ActNorm(layer) => layer.inverse(x),
+            Self::LuLinear(layer) => layer.inverse(x),
         }
     }
 
-    /// The layers as the device's file holds them.
-    pub fn export(&self) -> Vec<Layer> {
-        let mut layers = Vec::new();
-        for (number, coupling) in self.couplings.iter().enumerate() {
-            if number > 0 {
-                let order = &self.orders[number - 1];
-                layers.push(Layer::Permutation(order.iter().map(|from| *from as u32).collect()));
-            }
-            layers.push(coupling.export());
+    /// The layer as the device's file holds it.
+    fn export(&self) -> write::Layer {
+        match self {
+            Self::Permutation(layer) => layer.export(),
+            Self::Coupling(layer) => layer.export(),
+            Self::Autoregressive(layer) => layer.export(),
+            Self::ActNorm(layer) => layer.export(),
+            Self::LuLinear(layer) => layer.export(),
         }
-        layers
     }
+}
+
+/// What a conditioner sees: the context, if there is one, and then `values`.
+fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
+    match context {
+        Some(context) => Tensor::cat(vec![context.clone(), values], 1),
+        None => values,
+    }
+}
+
+/// All weights of a flow, in the order of its fields, flattened.
+struct Weights(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().inner().flatten(0, D as i64 - 1));
+    }
+}
+
+/// Mixes the weights of a flow with those of another.
+struct Mix {
+    others: std::vec::IntoIter<Tensor<1>>,
+    decay: f64,
+}
+
+impl ModuleMapper for Mix {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let own = param.val();
+        let other = self.others.next().expect("flows of one architecture");
+        let other = other.reshape(own.dims());
+        Param::from_tensor(own * self.decay + other * (1.0 - self.decay))
+    }
+}
+
+/// The entries of a tensor, row-major.
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().expect("made of f32")
 }

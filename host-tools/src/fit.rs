@@ -9,6 +9,9 @@
 //! Conditional Density Estimation"); validation rows have none. And the weights that are
 //! validated and kept are a moving average of the steps' (Polyak and Juditsky 1992).
 
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
@@ -19,7 +22,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Error, Result};
-use crate::family::{Architecture, Flow};
+use crate::family::{Architecture, Flow, Sizes};
+use crate::mixture;
 use crate::preprocess::Column;
 
 /// Rows of one validation pass.
@@ -32,6 +36,10 @@ const AVERAGE_DECAY: f64 = 0.99;
 pub struct Options {
     /// What to train.
     pub architecture: Architecture,
+    /// Numbers of Gaussians to choose from in a mixture without layers.
+    pub components: RangeInclusive<usize>,
+    /// How many of the columns, the last ones, are context.
+    pub context: usize,
     /// Most passes over the training rows.
     pub epochs: usize,
     /// Rows of one step.
@@ -42,8 +50,10 @@ pub struct Options {
     pub noise: f32,
     /// Epochs without a better validation loss after which training stops.
     pub patience: usize,
-    /// Of every draw: the same seed gives the same flow to the bit.
+    /// Of every draw: the same seed gives the same flow to the bit, unless time runs out.
     pub seed: u64,
+    /// Training stops after the epoch in which this time is over.
+    pub time_limit: Option<Duration>,
 }
 
 /// What one epoch came to; losses are mean negative log-densities of standardised rows, nats.
@@ -66,30 +76,53 @@ pub struct Fitted {
     pub flow: Flow,
     /// That epoch.
     pub best: Epoch,
-    /// Epochs run.
+    /// Epochs run; none by expectation maximisation.
     pub epochs: usize,
+    /// Whether the time limit ended training, in which case another run may end elsewhere.
+    pub out_of_time: bool,
 }
 
 /// Rows on their way to the flow: standardised, with the noise of their steps.
 struct Rows<'a> {
     columns: &'a [Column],
+    context: usize,
     standardised: Vec<f32>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(raw: &[f32], columns: &'a [Column]) -> Self {
+    fn new(raw: &[f32], columns: &'a [Column], context: usize) -> Self {
         let row = |row: &[f32]| -> Vec<f32> {
             row.iter().zip(columns).map(|(x, column)| column.standardise(*x)).collect()
         };
-        Self { columns, standardised: raw.chunks_exact(columns.len()).flat_map(row).collect() }
+        Self {
+            columns,
+            context,
+            standardised: raw.chunks_exact(columns.len()).flat_map(row).collect(),
+        }
     }
 
     fn count(&self) -> usize {
         self.standardised.len() / self.columns.len()
     }
 
-    /// The rows numbered `batch`, shape [rows, D], with fresh noise: that of each column's steps,
-    /// and Gaussian noise of standard deviation `noise`.
+    /// The rows numbered `batch`, row-major, with fresh noise: that of each column's steps, and
+    /// Gaussian noise of standard deviation `noise`. A context has none: it is given, not modelled.
+    fn noisy(&self, batch: &[usize], noise: f32, random: &mut ChaCha8Rng) -> Vec<f32> {
+        let width = self.columns.len();
+        let mut values = Vec::with_capacity(batch.len() * width);
+        for number in batch {
+            let row = &self.standardised[number * width..][..width];
+            let (x, context) = row.split_at(width - self.context);
+            values.extend(x.iter().zip(self.columns).map(|(x, column)| {
+                let gaussian: f32 = StandardNormal.sample(random);
+                x + column.noise(random) + noise * gaussian
+            }));
+            values.extend(context);
+        }
+        values
+    }
+
+    /// The same, shape \[rows, D + C\].
     fn tensor(
         &self,
         batch: &[usize],
@@ -97,16 +130,9 @@ impl<'a> Rows<'a> {
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Tensor<2> {
-        let features = self.columns.len();
-        let mut values = Vec::with_capacity(batch.len() * features);
-        for number in batch {
-            let row = &self.standardised[number * features..][..features];
-            values.extend(row.iter().zip(self.columns).map(|(x, column)| {
-                let gaussian: f32 = StandardNormal.sample(random);
-                x + column.noise(random) + noise * gaussian
-            }));
-        }
-        Tensor::from_data(TensorData::new(values, [batch.len(), features]), device)
+        let values = self.noisy(batch, noise, random);
+        let width = self.columns.len();
+        Tensor::from_data(TensorData::new(values, [batch.len(), width]), device)
     }
 }
 
@@ -118,10 +144,18 @@ pub fn fit(
     columns: &[Column],
     mut progress: impl FnMut(Epoch),
 ) -> Result<Fitted> {
+    let start = Instant::now();
+    let is_time_over = || options.time_limit.is_some_and(|limit| start.elapsed() >= limit);
+    let training = Rows::new(training, columns, options.context);
+    let validation = Rows::new(validation, columns, options.context);
+    if options.architecture.family.default_layers().is_none() {
+        return fit_mixture(options, &training, &validation, is_time_over);
+    }
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let plain = Device::flex();
     let device = plain.clone().autodiff();
-    let mut flow = Flow::new(&options.architecture, columns.len(), &mut random, &device);
+    let sizes = Sizes { features: columns.len() - options.context, context: options.context };
+    let mut flow = Flow::new(&options.architecture, sizes, &mut random, &device);
     let mut averaged = flow.valid();
     let mut steps = 0.0;
     let mut optimizer = AdamWConfig::new()
@@ -129,19 +163,22 @@ pub fn fit(
         .with_epsilon(1e-8)
         .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
         .init();
-    let training = Rows::new(training, columns);
-    let validation = Rows::new(validation, columns);
     let mut order: Vec<usize> = (0..training.count()).collect();
     let mut learning_rate = options.learning_rate;
     let mut best: Option<(Epoch, Flow)> = None;
     let mut since_change = 0;
     let mut run = 0;
+    let mut out_of_time = false;
     for number in 1..=options.epochs {
         run = number;
         order.shuffle(&mut random);
         let (mut sum, mut rows) = (0.0, 0);
         for batch in order.chunks(options.batch_size) {
             let x = training.tensor(batch, options.noise, &mut random, &device);
+            if number == 1 && rows == 0 {
+                flow.initialise(x.clone());
+                averaged = flow.valid();
+            }
             let loss = -flow.log_density(x).mean();
             let value = f64::from(loss.clone().into_scalar::<f32>());
             // A step along a gradient that is no number would end the run.
@@ -171,13 +208,37 @@ pub fn fit(
         if number - best_number >= options.patience {
             break;
         }
+        out_of_time = number < options.epochs && is_time_over();
+        if out_of_time {
+            break;
+        }
         if since_change * 3 >= options.patience {
             learning_rate *= 0.5;
             since_change = 0;
         }
     }
     let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-    Ok(Fitted { flow, best, epochs: run })
+    Ok(Fitted { flow, best, epochs: run, out_of_time })
+}
+
+/// Expectation maximisation knows no epochs, and needs no noise but that of the steps.
+fn fit_mixture(
+    options: &Options,
+    training: &Rows,
+    validation: &Rows,
+    is_time_over: impl Fn() -> bool,
+) -> Result<Fitted> {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let numbers: Vec<usize> = (0..training.count()).collect();
+    let rows = training.noisy(&numbers, 0.0, &mut random);
+    let features = training.columns.len();
+    let components = options.components.clone();
+    let (flow, out_of_time) =
+        mixture::fit(&rows, features, components, options.seed, is_time_over)?;
+    let loss = |rows| validation_loss(&flow, rows, options.seed, &Device::flex());
+    let (training_loss, validation_loss) = (loss(training), loss(validation));
+    let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
+    Ok(Fitted { flow, best, epochs: 0, out_of_time })
 }
 
 /// Mean negative log-density, with the same noise every time so that epochs compare.

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Show what a model file holds and what it costs on a device.
 ///
 /// Flash is the file's own size. RAM is the stack memory of one call on a 32-bit core, without
-/// its frames: two rows of D floats and, for each of H hidden units, two floats and a list entry.
+/// its frames: two rows of D floats, the context, and 18 bytes for each unit of the widest layer.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -28,11 +28,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let vectors = device.self_test()?;
     let summary = device.summary();
     let threshold = device.threshold();
+    let math = if summary.math == "libm" { "Libm" } else { "Micromath" };
+    let rest = match (summary.context.len(), math) {
+        (0, "Libm") => String::new(),
+        (0, math) => format!(", {math}"),
+        (context, math) => format!(", {math}, {context}"),
+    };
     let firmware = format!(
-        "let flow = Flow::<{}, {}>::from_bytes(include_model!(\"{}\"))?;",
+        "let flow = Flow::<{}, {}{rest}>::from_bytes(include_model!(\"{}\"))?;",
         summary.features.len(),
         summary.width,
         arguments.model.file_name().unwrap_or_default().display()
+    );
+    let features: Vec<_> =
+        summary.cargo_features.iter().map(|name| format!("\"{name}\"")).collect();
+    let cargo = format!(
+        "flowlet = {{ version = \"{}\", default-features = false, features = [{}] }}",
+        env!("CARGO_PKG_VERSION"),
+        features.join(", ")
     );
     let mut output = std::io::stdout().lock();
     if arguments.json {
@@ -40,7 +53,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             summary.provenance.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         let value = json!({
             "features": summary.features,
+            "context": summary.context,
             "layers": summary.layers,
+            "base": summary.base,
             "width": summary.width,
             "parameters": summary.parameters,
             "multiply_adds": summary.multiply_adds,
@@ -54,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             })),
             "self_test_vectors": vectors,
             "provenance": provenance,
+            "cargo": cargo,
             "firmware": firmware,
         });
         let text = serde_json::to_string_pretty(&value).map_err(std::io::Error::from)?;
@@ -61,9 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     writeln!(output, "features        {}", summary.features.join(", "))?;
+    if !summary.context.is_empty() {
+        writeln!(output, "given           {}", summary.context.join(", "))?;
+    }
     for (number, layer) in summary.layers.iter().enumerate() {
         writeln!(output, "layer {number:<9} {layer}")?;
     }
+    writeln!(output, "base            {}", summary.base)?;
     writeln!(output, "parameters      {}", summary.parameters)?;
     writeln!(output, "multiply-adds   {} a row", summary.multiply_adds)?;
     writeln!(output, "flash           {} bytes", file.bytes().len())?;
@@ -81,6 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (key, value) in &summary.provenance {
         writeln!(output, "{key:<15} {value}")?;
     }
+    writeln!(output, "Cargo.toml      {cargo}")?;
     writeln!(output, "firmware        {firmware}")?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::dataset::Dataset;
 
 /// Values further than this many standard deviations from the mean do not count in either.
-const WILD: f64 = 20.0;
+pub const WILD: f64 = 20.0;
 
 /// What training does with one column.
 #[derive(Clone, Debug)]

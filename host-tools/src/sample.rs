@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output;
 
 /// Draw rows from a model.
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Standard deviation of the base: below 1 for more typical rows, above for rarer ones.
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f32,
+    /// The context of a conditional model, a value for each of its columns.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN=VALUE,...", value_parser = assignment)]
+    given: Vec<(String, f32)>,
     /// CSV file to write; standard output without it.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
@@ -38,15 +41,36 @@ fn temperature(text: &str) -> Result<f32, String> {
     }
 }
 
+fn assignment(text: &str) -> Result<(String, f32), String> {
+    let (name, value) = text.split_once('=').ok_or("expected COLUMN=VALUE")?;
+    match value.trim().parse::<f32>() {
+        Ok(value) if value.is_finite() => Ok((name.trim().into(), value)),
+        _ => Err(format!("`{value}` is no finite number")),
+    }
+}
+
+/// The value of each of `names`, in their order, out of `given`.
+fn context(names: &[String], given: &[(String, f32)]) -> Result<Vec<f32>> {
+    let value = |name: &String| given.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
+    let values: Option<Vec<f32>> = names.iter().map(value).collect();
+    match values.filter(|values| values.len() == given.len()) {
+        Some(values) => Ok(values),
+        None if names.is_empty() => Err(Error::NoContext),
+        None => Err(Error::Given { names: names.join(", ") }),
+    }
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let mut random = ChaCha8Rng::seed_from_u64(arguments.seed);
-    let mut row = vec![0.0; device.features()];
-    let mut output = output::Table::create(arguments.output.as_deref(), &device.feature_names())?;
+    let context = context(&device.context_names(), &arguments.given)?;
+    let names = device.feature_names();
+    let mut row = vec![0.0; names.len()];
+    let mut output = output::Table::create(arguments.output.as_deref(), &names)?;
     for _ in 0..arguments.rows {
-        device.sample(&mut random, arguments.temperature, &mut row)?;
+        device.sample(&mut random, arguments.temperature, &mut row, &context)?;
         output.row(row.iter().map(f32::to_string))?;
     }
     output.finish()

@@ -30,8 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let threshold = device.threshold();
     let mut table = Table::open(&arguments.rows)?;
-    let columns =
-        device.feature_names().iter().map(|name| table.column(name)).collect::<Result<Vec<_>>>()?;
+    let columns = device::columns(&*device, &table)?;
     let header = ["log_density", "score", "anomaly"];
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     let mut row = Vec::new();

@@ -1,29 +1,33 @@
 //! `flowlet train`: rows in, model file out.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use flowlet::write::ModelFile;
 use flowlet::{Libm, Math, Micromath};
-use indicatif::{ProgressBar, ProgressStyle};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use crate::calibrate;
-use crate::dataset::{Dataset, Table};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::export;
-use crate::family::{Architecture, Family};
-use crate::fit::{self, Epoch, Options};
+use crate::family::{self, Architecture, Family};
+use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
-use crate::preprocess;
+use crate::preprocess::{self, Column};
+use crate::progress::Progress;
+use crate::selection::{self, Choice};
+use crate::split::{self, Split};
 
-/// Fewest training rows.
-const MINIMUM_ROWS: usize = 50;
-/// Fewest rows for early stopping and for the threshold.
-const MINIMUM_HELD_OUT: usize = 4;
+/// Time for all candidates of `--family auto`.
+const AUTO_TIME: Duration = Duration::from_secs(600);
+
+/// Gaussians of a mixture behind layers.
+const BASE_COMPONENTS: usize = 5;
+/// Most Gaussians that a mixture without layers gets by itself.
+const MOST_COMPONENTS: usize = 10;
 
 /// Train a flow on the rows of a CSV file and write it as a model file.
 ///
@@ -40,12 +44,23 @@ pub struct Arguments {
     /// Where to write the model file.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Family of the flow.
-    #[arg(long, value_enum, default_value = "real-nvp")]
-    family: Family,
-    /// Number of couplings.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
-    layers: u16,
+    /// Family of the model.
+    #[arg(long, value_enum, default_value = "auto")]
+    family: Choice,
+    /// Most time for training, such as 90s or 10m, looked at after each epoch; by default 10m
+    /// for all candidates of --family auto together, and none for another family.
+    #[arg(long, value_name = "TIME")]
+    time_limit: Option<humantime::Duration>,
+    /// Number of couplings or autoregressive layers; by default 3 with splines, else 5.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    layers: Option<u16>,
+    /// Density that the flow maps rows to; by default the standard normal one.
+    #[arg(long, value_enum)]
+    base: Option<Base>,
+    /// Number of Gaussians of --base mixture, by default 5, or of --family gmm, by default the
+    /// best of 1 to 10 by the Bayesian information criterion.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    components: Option<u16>,
     /// Widths of the one to three hidden layers of each conditioner.
     #[arg(long, default_value = "64,64", value_name = "N,N")]
     hidden: Widths,
@@ -65,18 +80,34 @@ pub struct Arguments {
     /// Epochs without a better validation loss after which training stops.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     patience: u32,
-    /// Seed of every random draw: the same seed gives the same file, byte for byte.
+    /// Seed of every random draw: the same seed gives the same file, byte for byte, unless the
+    /// time limit ended training or kept --family auto from trying a family.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Columns that are not features, such as a time stamp.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
     exclude: Vec<String>,
+    /// Columns that are no features but condition their density, such as a speed or a load: the
+    /// flow learns p(features | context).
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
+    context: Vec<String>,
     /// Share of normal rows that may score above the threshold.
     #[arg(long, default_value_t = 0.01, value_parser = rate)]
     false_alarm_rate: f64,
     /// Arithmetic that the threshold will hold for.
     #[arg(long, value_enum, default_value = "libm")]
     math: Arithmetic,
+}
+
+/// The density that a flow maps rows to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Base {
+    /// N(0, I).
+    StandardNormal,
+    /// Student-t densities, whose tails are heavier; their degrees of freedom are trained.
+    StudentT,
+    /// Mixture of Gaussians of diagonal covariance, trained with the flow.
+    Mixture,
 }
 
 /// The `Math` of the firmware.
@@ -127,116 +158,262 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The three parts of the rows.
-struct Split {
-    training: Dataset,
-    early_stopping: Dataset,
-    held_out: Dataset,
-}
-
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    arguments.check()?;
     Draft::check(&arguments.output)?;
-    let split = split(arguments)?;
-    let Split { training, early_stopping, held_out } = &split;
-    let columns = preprocess::fit(training);
-    for column in columns.iter().filter(|column| column.constant) {
-        log::warn!(
-            "{}: column `{}` is constant ({}): any other value will count as an anomaly; \
-             leave it out with --exclude {} if that is not meant",
-            training.path,
-            column.feature.name,
-            column.feature.low,
-            column.feature.name
-        );
-    }
-    if training.names.iter().any(|name| name.eq_ignore_ascii_case("label")) {
-        log::warn!(
-            "{}: column `label` is used as a feature; --exclude label if it is not one",
-            training.path
-        );
-    }
-    let needed = calibrate::rows_needed(arguments.false_alarm_rate);
-    if held_out.rows().len() < needed {
-        log::warn!(
-            "only {} rows are left for the threshold, a false-alarm rate of {} needs {needed}: \
-             the largest of their scores is taken",
-            held_out.rows().len(),
-            arguments.false_alarm_rate
-        );
-    }
-
-    let architecture = Architecture {
-        family: arguments.family,
-        layers: arguments.layers.into(),
-        hidden: arguments.hidden.0.clone(),
+    let split = split::split(
+        &arguments.training,
+        arguments.validation.as_deref(),
+        &arguments.exclude,
+        &arguments.context,
+        arguments.seed,
+    )?;
+    let columns = preprocess::fit(&split.training);
+    let job = Job { arguments, split: &split, columns: &columns };
+    job.warn();
+    let (file, fitted) = match arguments.family {
+        Choice::Fixed(family) => job.train_one(family)?,
+        Choice::Auto => job.train_several()?,
     };
-    let rows = training.rows().len();
-    let options = Options {
-        architecture,
-        epochs: arguments.epochs as usize,
-        batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
-        learning_rate: arguments.learning_rate,
-        noise: arguments.noise.unwrap_or(default_noise(rows)),
-        patience: arguments.patience as usize,
-        seed: arguments.seed,
-    };
-    let progress = Progress::new(options.epochs);
-    let fitted = fit::fit(&options, &training.values, &early_stopping.values, &columns, |epoch| {
-        progress.show(epoch);
-    })?;
-    progress.finish();
-
-    let bytes: &[u8] = &training.values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
-    let stepped = columns.iter().filter(|column| column.step.is_some());
-    let stepped: Vec<_> = stepped.map(|column| column.feature.name.as_str()).collect();
-    let provenance = [
-        ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
-        ("family", "real-nvp".into()),
-        ("seed", options.seed.to_string()),
-        ("training_rows", rows.to_string()),
-        ("training_crc32c", format!("{:08x}", flowlet::file::checksum(bytes))),
-        ("epochs", format!("{} of {}", fitted.best.number, fitted.epochs)),
-        ("training_log_density", format!("{:.4}", -fitted.best.training_loss)),
-        ("validation_log_density", format!("{:.4}", -fitted.best.validation_loss)),
-        ("noise", format!("{:.4}", options.noise)),
-        ("dequantised", stepped.join(",")),
-    ];
-    let math = match arguments.math {
-        Arithmetic::Libm => Libm::ID,
-        Arithmetic::Micromath => Micromath::ID,
-    };
-    let layers = fitted.flow.export();
-    let rate = arguments.false_alarm_rate;
-    let file = export::export(layers, &columns, math, held_out, rate, &provenance)?;
     let write = |source| Error::Write { path: arguments.output.clone(), source };
     let mut draft = Draft::create(&arguments.output)?;
     draft.write_all(file.bytes()).map_err(write)?;
     draft.finish()?;
+    job.report(&file, &fitted)
+}
 
-    let device = device::open(&file, "the trained model")?;
-    let summary = device.summary();
-    let threshold = device.threshold().map_or(f32::NAN, |threshold| threshold.score);
-    log::info!(
-        "best epoch {} of {}: log-density {:.3} in training, {:.3} on validation rows \
-         (standardised units, nats)",
-        fitted.best.number,
-        fitted.epochs,
-        -fitted.best.training_loss,
-        -fitted.best.validation_loss
-    );
-    log::info!(
-        "threshold {threshold} at a false-alarm rate of {rate}, from {} rows",
-        held_out.rows().len()
-    );
-    log::info!(
-        "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
-        arguments.output.display(),
-        file.bytes().len(),
-        summary.ram_bytes,
-        summary.multiply_adds
-    );
-    Ok(())
+/// Rows and how to train on them.
+struct Job<'a> {
+    arguments: &'a Arguments,
+    split: &'a Split,
+    columns: &'a [Column],
+}
+
+impl Job<'_> {
+    /// Says what is odd about the rows.
+    fn warn(&self) {
+        let Split { training, held_out, .. } = self.split;
+        for column in self.columns.iter().filter(|column| column.constant) {
+            log::warn!(
+                "{}: column `{}` is constant ({}): any other value will count as an anomaly; \
+                 leave it out with --exclude {} if that is not meant",
+                training.path,
+                column.feature.name,
+                column.feature.low,
+                column.feature.name
+            );
+        }
+        if training.names.iter().any(|name| name.eq_ignore_ascii_case("label")) {
+            log::warn!(
+                "{}: column `label` is used as a feature; --exclude label if it is not one",
+                training.path
+            );
+        }
+        let rate = self.arguments.false_alarm_rate;
+        let needed = calibrate::rows_needed(rate);
+        if held_out.rows().len() < needed {
+            log::warn!(
+                "only {} rows are left for the threshold, a false-alarm rate of {rate} needs \
+                 {needed}: the largest of their scores is taken",
+                held_out.rows().len()
+            );
+        }
+    }
+
+    fn train_one(&self, family: Family) -> Result<(ModelFile, Fitted)> {
+        let limit = self.arguments.time_limit.map(Duration::from);
+        let fitted = self.fit(family, limit)?;
+        let file = self.export(&fitted, family.to_string(), limit, fitted.out_of_time)?;
+        Ok((file, fitted))
+    }
+
+    fn train_several(&self) -> Result<(ModelFile, Fitted)> {
+        let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
+        let is_conditional = !self.arguments.context.is_empty();
+        let families = selection::candidates(is_conditional);
+        let candidates = selection::train_all(&families, limit, |family, share| {
+            let seconds = Duration::from_secs(share.as_secs());
+            log::info!("{family}: {} at most", humantime::format_duration(seconds));
+            self.fit(family, Some(share))
+        });
+        let out_of_time = selection::is_out_of_time(&candidates);
+        let export = |family: Family, fitted: &Fitted| {
+            self.export(fitted, format!("auto: picked {family}"), Some(limit), out_of_time)
+        };
+        log::info!("{}", selection::report(&candidates, export)?);
+        let (family, fitted) = selection::pick(candidates)?;
+        Ok((export(family, &fitted)?, fitted))
+    }
+
+    fn fit(&self, family: Family, time_limit: Option<Duration>) -> Result<Fitted> {
+        let Self { arguments, split, columns } = self;
+        let (architecture, components) = arguments.architecture(family)?;
+        let rows = split.training.rows().len();
+        let options = Options {
+            architecture,
+            components,
+            context: arguments.context.len(),
+            epochs: arguments.epochs as usize,
+            batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
+            learning_rate: arguments.learning_rate,
+            noise: self.noise(),
+            patience: arguments.patience as usize,
+            seed: arguments.seed,
+            time_limit,
+        };
+        let progress = Progress::new(options.epochs);
+        let (training, stopping) = (&split.training.values, &split.early_stopping.values);
+        let fitted = fit::fit(&options, training, stopping, columns, |epoch| progress.show(epoch));
+        progress.finish();
+        fitted
+    }
+
+    fn noise(&self) -> f32 {
+        self.arguments.noise.unwrap_or(default_noise(self.split.training.rows().len()))
+    }
+
+    /// The model file of `fitted`, which says how it came about.
+    fn export(
+        &self,
+        fitted: &Fitted,
+        family: String,
+        time_limit: Option<Duration>,
+        out_of_time: bool,
+    ) -> Result<ModelFile> {
+        let Split { training, held_out, .. } = self.split;
+        let bytes: Vec<u8> = training.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let stepped = self.columns.iter().filter(|column| column.step.is_some());
+        let stepped: Vec<_> = stepped.map(|column| column.feature.name.as_str()).collect();
+        let mut provenance = vec![
+            ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
+            ("family", family),
+            ("seed", self.arguments.seed.to_string()),
+            ("training_rows", training.rows().len().to_string()),
+            ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
+        ];
+        if let Some(limit) = time_limit {
+            let limit = humantime::format_duration(limit);
+            let how = if out_of_time { "reached, another run may differ" } else { "not reached" };
+            provenance.push(("time_limit", format!("{limit}, {how}")));
+        }
+        let entry = |key, value: f64| (key, format!("{value:.4}"));
+        let by_gradient = fitted.epochs > 0;
+        if by_gradient {
+            provenance.push(("epochs", format!("{} of {}", fitted.best.number, fitted.epochs)));
+        }
+        provenance.push(entry("training_log_density", -fitted.best.training_loss));
+        provenance.push(entry("validation_log_density", -fitted.best.validation_loss));
+        if by_gradient {
+            provenance.push(entry("noise", self.noise().into()));
+        }
+        provenance.push(("dequantised", stepped.join(",")));
+        let math = match self.arguments.math {
+            Arithmetic::Libm => Libm::ID,
+            Arithmetic::Micromath => Micromath::ID,
+        };
+        let rate = self.arguments.false_alarm_rate;
+        let context = self.arguments.context.len();
+        export::export(&fitted.flow, self.columns, context, math, held_out, rate, &provenance)
+    }
+
+    fn report(&self, file: &ModelFile, fitted: &Fitted) -> Result<()> {
+        let device = device::open(file, "the trained model")?;
+        let summary = device.summary();
+        let how = match fitted.epochs {
+            0 => summary.base.clone(),
+            epochs => format!("best epoch {} of {epochs}", fitted.best.number),
+        };
+        let stopped = if fitted.out_of_time { ", stopped by the time limit" } else { "" };
+        log::info!(
+            "{how}{stopped}: log-density {:.3} in training, {:.3} on validation rows \
+             (standardised units, nats)",
+            -fitted.best.training_loss,
+            -fitted.best.validation_loss
+        );
+        log::info!(
+            "threshold {} at a false-alarm rate of {}, from {} rows",
+            device.threshold().map_or(f32::NAN, |threshold| threshold.score),
+            self.arguments.false_alarm_rate,
+            self.split.held_out.rows().len()
+        );
+        log::info!(
+            "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
+            self.arguments.output.display(),
+            file.bytes().len(),
+            summary.ram_bytes,
+            summary.multiply_adds
+        );
+        Ok(())
+    }
+}
+
+impl Arguments {
+    /// Refuses options that do not go together.
+    fn check(&self) -> Result<()> {
+        let repeated = |name| self.exclude.contains(name);
+        if self.context.iter().any(repeated) {
+            return Err(Error::Options {
+                option: "--context",
+                with: "the same column in --exclude",
+            });
+        }
+        let family = match self.family {
+            Choice::Fixed(family) => family,
+            Choice::Auto => {
+                let given = [
+                    ("--layers", self.layers.is_some()),
+                    ("--base", self.base.is_some()),
+                    ("--components", self.components.is_some()),
+                ];
+                return match given.into_iter().find(|(_, given)| *given) {
+                    Some((option, _)) => Err(Error::Options { option, with: "--family auto" }),
+                    None => Ok(()),
+                };
+            }
+        };
+        self.architecture(family).map(drop)
+    }
+
+    /// The architecture, and the numbers of Gaussians that a mixture without layers may have.
+    fn architecture(&self, family: Family) -> Result<(Architecture, RangeInclusive<usize>)> {
+        let components = self.components.map(usize::from);
+        let refuse = |option, with| Err(Error::Options { option, with });
+        if family.default_layers().is_none() && !self.context.is_empty() {
+            return refuse("--context", "a family without layers");
+        }
+        let base = match (family, self.base) {
+            (Family::Gmm | Family::Gaussian, _) if self.layers.is_some() => {
+                return refuse("--layers", "a family without layers");
+            }
+            (Family::Gmm | Family::Gaussian, Some(_)) => {
+                return refuse("--base", "a family without layers");
+            }
+            (Family::Gaussian, None) if components.is_some() => {
+                return refuse("--components", "--family gaussian");
+            }
+            (Family::Gaussian, None) => family::Base::Mixture { components: 1 },
+            (Family::Gmm, None) => {
+                family::Base::Mixture { components: components.unwrap_or(MOST_COMPONENTS) }
+            }
+            (_, Some(Base::Mixture)) => {
+                family::Base::Mixture { components: components.unwrap_or(BASE_COMPONENTS) }
+            }
+            _ if components.is_some() => {
+                return refuse("--components", "a family and base without mixtures");
+            }
+            (_, Some(Base::StudentT)) => family::Base::StudentT,
+            (_, Some(Base::StandardNormal) | None) => family::Base::StandardNormal,
+        };
+        let components = match (family, components) {
+            (Family::Gaussian, _) => 1..=1,
+            (_, Some(components)) => components..=components,
+            (_, None) => 1..=MOST_COMPONENTS,
+        };
+        let layers = self.layers.map(usize::from).or(family.default_layers()).unwrap_or(0);
+        let hidden = self.hidden.0.clone();
+        Ok((Architecture { family, layers, hidden, base }, components))
+    }
 }
 
 /// Small sets take small steps, large sets larger ones for speed.
@@ -247,94 +424,4 @@ fn default_batch_size(rows: usize) -> usize {
 /// The fewer the rows, the wider each must stand for its neighbourhood.
 fn default_noise(rows: usize) -> f32 {
     (0.1 * (4000.0 / rows as f32).sqrt()).min(0.1)
-}
-
-fn split(arguments: &Arguments) -> Result<Split> {
-    let training = Table::open(&arguments.training)?.read(&arguments.exclude)?;
-    let features = training.names.len();
-    if !(2..=flowlet::MAX_FEATURES).contains(&features) {
-        return Err(Error::Features { path: training.path, features });
-    }
-    let mut random = ChaCha8Rng::seed_from_u64(arguments.seed ^ 0x73_706c_6974);
-    let (training, validation) = match &arguments.validation {
-        Some(path) => {
-            let validation = Table::open(path)?.read_columns(training.names.clone())?;
-            (training, validation)
-        }
-        None => {
-            let fifth = training.rows().len() / 5;
-            log::info!("{}: {fifth} rows are set aside for validation", training.path);
-            let (validation, training) = divide(&training, fifth, &mut random);
-            (training, validation)
-        }
-    };
-    let rows = training.rows().len();
-    if rows < MINIMUM_ROWS {
-        return Err(Error::TooFewRows { path: training.path, rows, minimum: MINIMUM_ROWS });
-    }
-    let half = validation.rows().len() / 2;
-    if half < MINIMUM_HELD_OUT {
-        let (path, rows) = (validation.path.clone(), validation.rows().len());
-        return Err(Error::TooFewRows { path, rows, minimum: 2 * MINIMUM_HELD_OUT });
-    }
-    let (held_out, early_stopping) = divide(&validation, half, &mut random);
-    Ok(Split { training, early_stopping, held_out })
-}
-
-/// `count` rows of `dataset` by chance, and the rest, both in their old order.
-fn divide(dataset: &Dataset, count: usize, random: &mut ChaCha8Rng) -> (Dataset, Dataset) {
-    let mut chosen = vec![false; dataset.rows().len()];
-    chosen[..count].fill(true);
-    chosen.shuffle(random);
-    let part = |wanted: bool| {
-        let rows = dataset.rows().zip(&chosen).filter(|(_, chosen)| **chosen == wanted);
-        let values = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-        Dataset { path: dataset.path.clone(), names: dataset.names.clone(), values }
-    };
-    (part(true), part(false))
-}
-
-/// A bar on a terminal, a line now and then elsewhere.
-struct Progress {
-    bar: Option<ProgressBar>,
-    epochs: usize,
-}
-
-impl Progress {
-    fn new(epochs: usize) -> Self {
-        let quiet = !log::log_enabled!(log::Level::Info);
-        let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
-            let style =
-                ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg}");
-            let bar = ProgressBar::new(epochs as u64);
-            bar.set_style(style.expect("a constant template"));
-            bar
-        });
-        Self { bar, epochs }
-    }
-
-    fn show(&self, epoch: Epoch) {
-        let Epoch { number, training_loss, validation_loss, best } = epoch;
-        let losses =
-            format!("training loss {training_loss:.4}, validation loss {validation_loss:.4}");
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(number as u64);
-                bar.set_message(format!("{losses}, best epoch {best}"));
-            }
-            None if number == 1 || number % 10 == 0 => {
-                log::info!(
-                    "epoch {number} of at most {}: {losses}, best epoch {best}",
-                    self.epochs
-                );
-            }
-            None => {}
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -16,7 +16,9 @@ fn model() -> &'static [u8] {
     MODEL.get_or_init(|| {
         let folder = Folder::new();
         folder.write("rows.csv", rows(300));
-        folder.accepted("train rows.csv --epochs 2 --layers 2 --hidden 8 -o model.flow");
+        folder.accepted(
+            "train rows.csv --family real-nvp --epochs 2 --layers 2 --hidden 8 -o model.flow",
+        );
         fs::read(folder.path("model.flow")).unwrap()
     })
 }
@@ -121,12 +123,60 @@ fn usage() {
         "train input.csv -o new.flow --hidden 8,wide",
         "train input.csv -o new.flow --layers 0",
         "train input.csv -o new.flow --learning-rate -1",
+        "train input.csv -o new.flow --time-limit 10",
+        "train input.csv -o new.flow --time-limit soon",
+        "train input.csv -o new.flow --family gmm --components 0",
         "train input.csv -o new.flow --false-alarm-rate 2",
         "evaluate model.flow input.csv",
         "sample model.flow --temperature=-1",
         "sample model.flow --temperature NaN",
     ] {
         refused(&folder, arguments, 2, &["--help"]);
+    }
+}
+
+#[test]
+fn a_context_must_be_complete() {
+    let folder = folder(rows(200));
+    let train = "train input.csv --family maf --epochs 1 --hidden 8 --context";
+    folder.accepted(&format!("{train} c -o given.flow"));
+    refused(&folder, &format!("{train} d -o new.flow"), 1, &["no column `d`"]);
+    refused(&folder, &format!("{train} b,c -o new.flow"), 1, &["features"]);
+    folder.write("short.csv", "a,b\n1,2\n");
+    refused(&folder, "score given.flow short.csv -o new.csv", 1, &["short.csv", "no column `c`"]);
+    let sample = "sample given.flow -n 3 -o new.csv";
+    refused(&folder, sample, 1, &["conditioned on c", "--given"]);
+    refused(&folder, &format!("{sample} --given d=1"), 1, &["conditioned on c"]);
+    refused(&folder, &format!("{sample} --given c=x"), 2, &["`x`"]);
+    refused(&folder, "sample model.flow -n 3 --given c=1 -o new.csv", 1, &["no context"]);
+    let inspected = folder.accepted("inspect given.flow");
+    assert!(inspected.contains("given           c"), "{inspected}");
+    assert!(inspected.contains("Flow::<2, 8, Libm, 1>"), "{inspected}");
+}
+
+#[test]
+fn options_that_do_not_go_together() {
+    let folder = folder(rows(200));
+    for (options, message) in [
+        ("--layers 3", "--layers means nothing with --family auto"),
+        ("--base student-t", "--base means nothing with --family auto"),
+        ("--family auto --components 3", "--components means nothing with --family auto"),
+        ("--family gmm --context a", "--context means nothing with a family without layers"),
+        ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
+        ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
+        ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),
+        ("--family gmm --base mixture", "--base means nothing with a family without layers"),
+        ("--family gaussian --components 2", "--components means nothing with --family gaussian"),
+        (
+            "--family maf --components 3",
+            "--components means nothing with a family and base without mixtures",
+        ),
+        (
+            "--family maf --base student-t --components 3",
+            "--components means nothing with a family and base without mixtures",
+        ),
+    ] {
+        refused(&folder, &format!("{TRAIN} {options}"), 2, &[message, "--help"]);
     }
 }
 
@@ -177,7 +227,8 @@ fn a_killed_training_leaves_nothing() {
     let folder = folder(rows(2000));
     let before = fs::read_dir(folder.path("")).unwrap().count();
     let mut training = Command::new(env!("CARGO_BIN_EXE_flowlet"))
-        .args(["train", "input.csv", "-o", "new.flow", "--epochs", "100000", "--patience", "99999"])
+        .args(["train", "input.csv", "-o", "new.flow", "--family", "real-nvp"])
+        .args(["--epochs", "100000", "--patience", "99999"])
         .current_dir(folder.path(""))
         .stderr(Stdio::piped())
         .spawn()

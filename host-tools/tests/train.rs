@@ -4,8 +4,10 @@ mod command;
 
 use std::fs;
 
+use clap::ValueEnum;
 use command::Folder;
 use flowlet_tools::device;
+use flowlet_tools::family::Family;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,7 +33,7 @@ fn csv(rows: &[[f64; 2]]) -> String {
 fn the_density_of_a_trained_model_integrates_to_one() {
     let folder = Folder::new();
     folder.write("moons.csv", csv(&moons(2000, 0)));
-    folder.accepted("train moons.csv --epochs 40 --hidden 32,32 -o moons.flow");
+    folder.accepted("train moons.csv --family real-nvp --epochs 40 --hidden 32,32 -o moons.flow");
 
     let file = device::read(&folder.path("moons.flow")).expect("just written");
     let mut model = device::open(&file, "moons.flow").expect("just written");
@@ -50,18 +52,123 @@ fn the_density_of_a_trained_model_integrates_to_one() {
     assert!((integral - 1.0).abs() < 1e-2, "the density integrates to {integral}");
 }
 
+/// The current is the load's square with a deviation of 0.1, and knows nothing else.
+#[test]
+fn a_conditional_density_follows_its_context() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut line = |_| {
+        let load: f64 = random.random_range(-1.0..1.0);
+        let mut normal = || (0..12).map(|_| random.random_range(-0.5..0.5)).sum::<f64>();
+        let (current, speed) = (load * load + 0.1 * normal(), normal());
+        format!("{load},{current},{speed}\n")
+    };
+    let lines: String = (0..3000).map(&mut line).collect();
+    let folder = Folder::new();
+    folder.write("rows.csv", format!("load,current,speed\n{lines}"));
+    for family in ["real-nvp", "maf"] {
+        folder.accepted(&format!(
+            "train rows.csv --family {family} --context load --epochs 30 --noise 0.02 \
+             --hidden 32,32 -o given.flow"
+        ));
+        for load in [-0.8f64, 0.0, 0.8] {
+            folder.accepted(&format!("sample given.flow -n 2000 --given load={load} -o drawn.csv"));
+            let text = fs::read_to_string(folder.path("drawn.csv")).unwrap();
+            let drawn: Vec<f64> = text
+                .lines()
+                .skip(1)
+                .map(|line| line.split(',').next().unwrap().parse().unwrap())
+                .collect();
+            let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
+            assert!((mean - load * load).abs() < 0.05, "{family}: mean {mean} at load {load}");
+        }
+    }
+}
+
+/// A family without an entry does not compile.
+fn small(family: Family) -> &'static str {
+    match family {
+        Family::RealNvp | Family::Glow | Family::Maf | Family::Iaf => "--layers 3 --hidden 8",
+        Family::SplineCoupling | Family::SplineAutoregressive => "--layers 2 --hidden 8",
+        Family::Gmm | Family::Gaussian => "",
+    }
+}
+
 #[test]
 fn a_seed_repeats_to_the_byte() {
     let folder = Folder::new();
     folder.write("moons.csv", csv(&moons(300, 1)));
-    for (seed, name) in [(7, "a.flow"), (7, "b.flow"), (8, "c.flow")] {
+    let train = |family: &str, seed: u64| {
         folder.accepted(&format!(
-            "train moons.csv --epochs 3 --layers 3 --hidden 16 --seed {seed} -o {name}"
+            "train moons.csv --family {family} --epochs 2 --seed {seed} -o moons.flow"
         ));
+        fs::read(folder.path("moons.flow")).unwrap()
+    };
+    for family in Family::value_variants() {
+        let family = format!("{family} {}", small(*family));
+        let first = train(&family, 7);
+        assert_eq!(train(&family, 7), first, "{family}");
+        assert_ne!(train(&family, 8), first, "{family}");
     }
-    let [a, b, c] = ["a.flow", "b.flow", "c.flow"].map(|name| fs::read(folder.path(name)).unwrap());
-    assert_eq!(a, b);
-    assert_ne!(a, c);
+    assert_eq!(train("auto --hidden 8", 7), train("auto --hidden 8", 7));
+}
+
+/// The value of a line of provenance that `inspect` shows.
+fn provenance(folder: &Folder, key: &str) -> Option<String> {
+    let json = folder.accepted("inspect new.flow --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["provenance"][key].as_str().map(String::from)
+}
+
+#[test]
+fn auto_takes_the_family_with_the_highest_validation_log_density() {
+    let folder = Folder::new();
+    folder.write("moons.csv", csv(&moons(600, 4)));
+    let said = folder.accepted("train moons.csv --epochs 6 --hidden 16 -o new.flow");
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows: Vec<_> = said.lines().filter(|line| line.starts_with('|')).map(cells).collect();
+    let mut best = ("", f64::NEG_INFINITY);
+    for row in &rows[2..] {
+        let log_density = row[2].parse().unwrap();
+        if log_density > best.1 {
+            best = (&row[1], log_density);
+        }
+    }
+    assert_eq!(rows.len(), 2 + 7, "{said}");
+    assert!(said.contains(&format!("picked {}: ", best.0)), "{said}");
+    assert_eq!(provenance(&folder, "family"), Some(format!("auto: picked {}", best.0)));
+    assert_eq!(provenance(&folder, "time_limit").as_deref(), Some("10m, not reached"));
+    let log_density = provenance(&folder, "validation_log_density").unwrap();
+    assert_eq!(log_density.parse(), Ok(best.1));
+}
+
+#[test]
+fn time_runs_out() {
+    let folder = Folder::new();
+    folder.write("moons.csv", csv(&moons(300, 5)));
+    let said = folder.accepted("train moons.csv --time-limit 1ms -o new.flow");
+    assert!(said.contains("picked gaussian: the only one"), "{said}");
+    assert_eq!(said.matches("not tried: no time was left").count(), 6, "{said}");
+    let reached = Some("1ms, reached, another run may differ");
+    assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
+
+    let said = folder.accepted("train moons.csv --family maf --time-limit 1ms -o new.flow");
+    assert!(said.contains("best epoch 1 of 1, stopped by the time limit"), "{said}");
+    assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
+    assert_eq!(provenance(&folder, "epochs").as_deref(), Some("1 of 1"));
+}
+
+#[test]
+fn provenance_holds_what_was_used() {
+    let folder = Folder::new();
+    folder.write("moons.csv", csv(&moons(300, 6)));
+    for (family, trained_by_gradient) in [("maf --epochs 1", true), ("gmm", false)] {
+        folder.accepted(&format!("train moons.csv --family {family} -o new.flow"));
+        assert_eq!(provenance(&folder, "family").as_deref(), family.split(' ').next());
+        assert_eq!(provenance(&folder, "time_limit"), None);
+        for key in ["noise", "epochs"] {
+            assert_eq!(provenance(&folder, key).is_some(), trained_by_gradient, "{family} {key}");
+        }
+    }
 }
 
 #[test]
@@ -73,7 +180,8 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
         ["speed,current,state\n".to_owned()].into_iter().chain(lines).collect::<String>()
     };
     folder.write("constant.csv", lines(3.0, &rows));
-    let said = folder.accepted("train constant.csv --epochs 10 --hidden 16 -o constant.flow");
+    let said = folder
+        .accepted("train constant.csv --family real-nvp --epochs 10 --hidden 16 -o constant.flow");
     assert!(
         said.contains("warning: constant.csv: column `state` is constant (3)")
             || said.contains("warn: constant.csv: column `state` is constant (3)"),
@@ -96,7 +204,7 @@ fn a_constant_column_is_learned_and_its_change_is_an_anomaly() {
 fn samples_score_like_the_rows() {
     let folder = Folder::new();
     folder.write("moons.csv", csv(&moons(1000, 3)));
-    folder.accepted("train moons.csv --epochs 20 --hidden 32 -o moons.flow");
+    folder.accepted("train moons.csv --family real-nvp --epochs 20 --hidden 32 -o moons.flow");
     folder.accepted("sample moons.flow -n 1000 --seed 5 -o samples.csv");
     let text = fs::read_to_string(folder.path("samples.csv")).unwrap();
     assert_eq!((text.lines().next(), text.lines().count()), (Some("speed,current"), 1001));

@@ -1,48 +1,84 @@
 //! The trainable flows against the device's: the same density, whatever the architecture.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use clap::ValueEnum;
 use flowlet::Libm;
 use flowlet::Math;
 use flowlet::write::{Description, Feature};
 use flowlet_tools::device;
-use flowlet_tools::family::{Architecture, Family, Flow};
+use flowlet_tools::family::{Architecture, Base, Family, Flow, Sizes};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// A flow far from the identity: a start has small weights, and away from another start its own
-/// are magnified.
-fn flow(architecture: &Architecture, features: usize, seed: u64) -> Flow {
+/// How far a start is magnified away from another one: far enough from the identity to matter,
+/// not so far that an error of one ulp grows beyond the bound of the law. A family without an
+/// entry does not compile.
+fn gain(family: Family) -> f64 {
+    match family {
+        Family::RealNvp | Family::Glow | Family::Maf | Family::Iaf => 3.0,
+        Family::SplineCoupling | Family::SplineAutoregressive => 3.0,
+        // No weights but the base's, whose shares would no longer add up to 1.
+        Family::Gmm | Family::Gaussian => 1.0,
+    }
+}
+
+/// A flow far from the identity.
+fn flow(architecture: &Architecture, sizes: Sizes, seed: u64) -> Flow {
     let device = Device::flex();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut flow = Flow::new(architecture, features, &mut random, &device);
-    let other = Flow::new(architecture, features, &mut random, &device);
-    flow.average(&other, 3.0);
+    let mut flow = Flow::new(architecture, sizes, &mut random, &device);
+    let other = Flow::new(architecture, sizes, &mut random, &device);
+    flow.average(&other, gain(architecture.family));
+    let width = sizes.features + sizes.context;
+    let rows: Vec<f32> = (0..32 * width).map(|_| StandardNormal.sample(&mut random)).collect();
+    flow.initialise(Tensor::from_data(TensorData::new(rows, [32, width]), &device));
     flow
 }
 
 fn architectures() -> impl Strategy<Value = Architecture> {
-    (1usize..7, proptest::collection::vec(1usize..40, 1..=3))
-        .prop_map(|(layers, hidden)| Architecture { family: Family::RealNvp, layers, hidden })
+    let family = proptest::sample::select(Family::value_variants().to_vec());
+    let base = prop_oneof![
+        Just(Base::StandardNormal),
+        Just(Base::StudentT),
+        (1usize..6).prop_map(|components| Base::Mixture { components }),
+    ];
+    let hidden = proptest::collection::vec(1usize..40, 1..=3);
+    (family, 1usize..7, hidden, base).prop_map(|(family, layers, hidden, base)| {
+        let base = match (family.default_layers(), base) {
+            (None, Base::Mixture { components }) => Base::Mixture { components },
+            (None, _) => Base::Mixture { components: 1 },
+            (Some(_), base) => base,
+        };
+        // Errors double with each layer of splines, and users take three.
+        let layers = if family.default_layers() == Some(3) { layers.min(3) } else { layers };
+        Architecture { family, layers, hidden, base }
+    })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// |a - b| <= 1e-4 max(1, |a|) on every row, out to ten standard deviations.
     #[test]
     fn burn_and_the_device_agree(
         architecture in architectures(),
         features in 2usize..13,
+        context in 0usize..4,
         seed in any::<u64>(),
         spread in 0.1f32..10.0,
     ) {
-        let flow = flow(&architecture, features, seed);
+        let context = if architecture.family.default_layers().is_some() { context } else { 0 };
+        let width = features + context;
+        let flow = flow(&architecture, Sizes { features, context }, seed);
         let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0 };
+        let (layers, base) = flow.export();
         let description = Description {
             features: (0..features).map(feature).collect(),
-            layers: flow.export(),
+            context: (features..width).map(feature).collect(),
+            layers,
+            base,
             math: Libm::ID,
             ..Description::default()
         };
@@ -50,14 +86,14 @@ proptest! {
         let mut device = device::open(&file, "the twin").expect("an exported flow is readable");
 
         let mut random = ChaCha8Rng::seed_from_u64(!seed);
-        let rows: Vec<f32> = (0..20 * features)
+        let rows: Vec<f32> = (0..20 * width)
             .map(|_| -> f32 { StandardNormal.sample(&mut random) })
             .map(|x| x * spread)
             .collect();
-        let data = TensorData::new(rows.clone(), [20, features]);
+        let data = TensorData::new(rows.clone(), [20, width]);
         let twin = flow.log_density(Tensor::from_data(data, &Device::flex()));
         let twin: Vec<f32> = twin.into_data().try_to_vec().expect("made of f32");
-        for (row, twin) in rows.chunks(features).zip(twin) {
+        for (row, twin) in rows.chunks(width).zip(twin) {
             let own = device.log_density(row).expect("a finite row");
             prop_assert!((own - twin).abs() <= 1e-4 * own.abs().max(1.0), "{own} {twin}");
         }

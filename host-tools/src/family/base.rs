@@ -1,0 +1,218 @@
+//! The trainable twins of `flowlet::Base`; the formulas and their sources stand there.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::{log_softmax, sigmoid};
+use burn::tensor::{Device, Tensor, TensorData};
+use flowlet::write;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::values;
+
+/// A base density under training.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a flow has one base")]
+pub enum Base {
+    /// N(0, I).
+    StandardNormal(Normal),
+    /// Independent Student-t densities.
+    StudentT(StudentT),
+    /// A mixture of Gaussians.
+    Mixture(Mixture),
+}
+
+impl Base {
+    /// Natural logarithm of the density at `z`, shape [rows, D] to [rows, 1].
+    pub fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::StandardNormal(_) => standard_normal(z),
+            Self::StudentT(base) => base.log_density(z),
+            Self::Mixture(base) => base.log_density(z),
+        }
+    }
+
+    /// The base as the device's file holds it.
+    pub fn export(&self) -> write::Base {
+        match self {
+            Self::StandardNormal(_) => write::Base::StandardNormal,
+            Self::StudentT(base) => base.export(),
+            Self::Mixture(base) => base.export(),
+        }
+    }
+}
+
+/// Has nothing to train.
+#[derive(Module, Debug)]
+pub struct Normal {}
+
+/// log N(z) over the last dimension.
+fn standard_normal<const N: usize>(z: Tensor<N>) -> Tensor<N> {
+    let features = z.dims()[N - 1];
+    let constant = 0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln();
+    (z.clone() * z).sum_dim(N - 1) * -0.5 - constant
+}
+
+/// Student-t densities with trainable degrees of freedom.
+#[derive(Module, Debug)]
+pub struct StudentT {
+    /// Degrees of freedom n = [`StudentT::LEAST`] + [`StudentT::RANGE`] sigmoid(raw), so that
+    /// the variance is finite; a hundred are a Gaussian in all but name.
+    raw: Param<Tensor<1>>,
+}
+
+impl StudentT {
+    const LEAST: f64 = 2.0;
+    const RANGE: f64 = 98.0;
+    const START: f64 = 10.0;
+
+    /// Ten degrees of freedom.
+    pub fn new(device: &Device) -> Self {
+        let share = (Self::START - Self::LEAST) / Self::RANGE;
+        let raw = (share / (1.0 - share)).ln() as f32;
+        Self { raw: Param::from_data(TensorData::from([raw]), device) }
+    }
+
+    fn degrees_of_freedom(&self) -> Tensor<1> {
+        sigmoid(self.raw.val()) * Self::RANGE + Self::LEAST
+    }
+
+    fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+        let [_, features] = z.dims();
+        let n: Tensor<2> = self.degrees_of_freedom().unsqueeze();
+        let constant =
+            gamma_ratio(n.clone() * 0.5) - (n.clone() * std::f64::consts::PI).log() * 0.5;
+        let logs = (z.square() / n.clone()).log1p().sum_dim(1);
+        constant * features as f64 - (n + 1.0) * 0.5 * logs
+    }
+
+    fn export(&self) -> write::Base {
+        let degrees_of_freedom = values(self.degrees_of_freedom())[0];
+        write::Base::StudentT { degrees_of_freedom }
+    }
+}
+
+/// ln gamma(x + 1/2) - ln gamma(x), x >= 1, to 1e-7: the asymptotic series in 1/x (Abramowitz
+/// and Stegun 1964, 6.1.40, the two series subtracted) at x + 4, then down by the recurrence.
+/// The difference of two logarithms of gamma would lose digits.
+fn gamma_ratio(x: Tensor<2>) -> Tensor<2> {
+    const STEPS: usize = 4;
+    let mut steps = Tensor::zeros_like(&x);
+    for step in 0..STEPS {
+        let x = x.clone() + step as f64;
+        steps = steps + (x.recip() * 0.5).log1p();
+    }
+    let x = x + STEPS as f64;
+    let inverse = x.clone().recip();
+    let square = inverse.clone().square();
+    let series = (square.clone() * (-1.0 / 640.0) + 1.0 / 192.0) * square - 0.125;
+    x.log() * 0.5 + series * inverse - steps
+}
+
+/// A mixture of Gaussians, trained with the flow or, alone, by [`crate::mixture`].
+#[derive(Module, Debug)]
+pub struct Mixture {
+    /// The weights are their softmax, shape \[K\].
+    raw_weights: Param<Tensor<1>>,
+    /// Shape [K, D].
+    means: Param<Tensor<2>>,
+    /// ln of the diagonals of U, shape \[K, D\].
+    log_diagonals: Param<Tensor<2>>,
+    /// Full covariances: U above the diagonal, shape [K, D, D]; what lies elsewhere is not used.
+    uppers: Option<Param<Tensor<3>>>,
+}
+
+impl Mixture {
+    /// Components of equal weights and unit covariances, with means near 0.
+    pub fn new(
+        features: usize,
+        components: usize,
+        full: bool,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let means: Vec<f32> =
+            (0..components * features).map(|_| StandardNormal.sample(random)).collect();
+        let means = means.iter().map(|mean| 0.5 * mean).collect::<Vec<_>>();
+        let uppers = full.then(|| {
+            let entries = (0..components * features * features)
+                .map(|_| random.random_range(-0.01..=0.01f32))
+                .collect::<Vec<_>>();
+            let shape = [components, features, features];
+            Param::from_data(TensorData::new(entries, shape), device)
+        });
+        Self {
+            raw_weights: Param::from_tensor(Tensor::zeros([components], device)),
+            means: Param::from_data(TensorData::new(means, [components, features]), device),
+            log_diagonals: Param::from_tensor(Tensor::zeros([components, features], device)),
+            uppers,
+        }
+    }
+
+    /// From the components as the device's file holds them, with full covariances.
+    pub fn from_components(components: &[write::Component], device: &Device) -> Self {
+        let count = components.len();
+        let features = components.first().map_or(0, |component| component.mean.len());
+        let of_all = |values: fn(&write::Component) -> Vec<f32>| -> Vec<f32> {
+            components.iter().flat_map(values).collect()
+        };
+        let log_diagonal = |component: &write::Component| {
+            let stride = component.mean.len() + 1;
+            component.precision_factor.iter().step_by(stride).map(|entry| entry.ln()).collect()
+        };
+        let raw_weights = of_all(|component| vec![component.log_weight]);
+        let means = of_all(|component| component.mean.clone());
+        let uppers = of_all(|component| component.precision_factor.clone());
+        let uppers = TensorData::new(uppers, [count, features, features]);
+        let log_diagonals = TensorData::new(of_all(log_diagonal), [count, features]);
+        Self {
+            raw_weights: Param::from_data(TensorData::new(raw_weights, [count]), device),
+            means: Param::from_data(TensorData::new(means, [count, features]), device),
+            log_diagonals: Param::from_data(log_diagonals, device),
+            uppers: Some(Param::from_data(uppers, device)),
+        }
+    }
+
+    fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+        let z: Tensor<3> = z.unsqueeze_dim(0);
+        // Shapes [K, rows, D].
+        let difference = z - self.means.val().unsqueeze_dim(1);
+        let log_diagonals: Tensor<3> = self.log_diagonals.val().unsqueeze_dim(1);
+        let mut whitened = difference.clone() * log_diagonals.clone().exp();
+        if let Some(uppers) = &self.uppers {
+            whitened = whitened + difference.matmul(uppers.val().triu(1).transpose());
+        }
+        let log_weights = log_softmax(self.raw_weights.val(), 0);
+        let log_weights: Tensor<3> = log_weights.unsqueeze_dims(&[1, 2]);
+        let own = standard_normal(whitened) + log_diagonals.sum_dim(2) + log_weights;
+        let largest = own.clone().max_dim(0).detach();
+        let sum = (own - largest.clone()).exp().sum_dim(0).log() + largest;
+        sum.squeeze_dim(0)
+    }
+
+    fn export(&self) -> write::Base {
+        let [count, features] = self.means.dims();
+        let log_weights = values(log_softmax(self.raw_weights.val(), 0));
+        let means = values(self.means.val());
+        let diagonals = values(self.log_diagonals.val().exp());
+        let uppers = self.uppers.as_ref().map(|uppers| values(uppers.val().triu(1)));
+        let component = |number: usize| {
+            let diagonal = &diagonals[number * features..][..features];
+            let precision_factor = match &uppers {
+                None => diagonal.to_vec(),
+                Some(uppers) => {
+                    let size = features * features;
+                    let mut factor = uppers[number * size..][..size].to_vec();
+                    let places = factor.iter_mut().step_by(features + 1);
+                    places.zip(diagonal).for_each(|(place, entry)| *place = *entry);
+                    factor
+                }
+            };
+            let mean = means[number * features..][..features].to_vec();
+            // Rounding may lift the only weight over 1.
+            let log_weight = log_weights[number].min(0.0);
+            write::Component { log_weight, mean, precision_factor }
+        };
+        write::Base::Mixture((0..count).map(component).collect())
+    }
+}

@@ -1,0 +1,111 @@
+//! The trainable twin of `flowlet::spline`; the formula and its source stand there.
+//!
+//! No NaN may arise in what a selection throws away, for its gradient would be NaN as well: a
+//! value beyond the bound is replaced before the formula, and the result chosen after it.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor};
+
+use super::scalar::soft_clip;
+
+/// Bins.
+const BINS: usize = 8;
+/// Smallest width or height of a bin, as a share of all.
+const SMALLEST: f64 = 1e-3;
+/// Bound of a knot's log-slope.
+const CLIP: f64 = 5.0;
+/// Under it, a discriminant is no number that the formula can come to but a rounding error.
+const SMALLEST_DISCRIMINANT: f64 = 1e-12;
+
+/// x to z, shape [rows, n], given the parameters, shape [rows, 23 n]: the raw widths, heights and
+/// slopes, each for all n. Returns the logarithms of the slopes dz/dx with it.
+pub fn inverse(x: Tensor<2>, parameters: Tensor<2>, bound: f64) -> (Tensor<2>, Tensor<2>) {
+    let [rows, features] = x.dims();
+    let outside = x.clone().abs().greater_equal_elem(bound);
+    let inside: Tensor<3> = x.clone().mask_fill(outside.clone(), 0.0).unsqueeze_dim(1);
+
+    let parameters = parameters.reshape([rows, 3 * BINS - 1, features]);
+    let raw = |first: usize, count: usize| parameters.clone().narrow(1, first, count);
+    let widths = sizes(raw(0, BINS), bound);
+    let heights = sizes(raw(BINS, BINS), bound);
+    let inner = soft_clip(raw(2 * BINS, BINS - 1), CLIP).exp();
+    let outer = Tensor::ones([rows, 1, features], &x.device());
+    let slopes = Tensor::cat(vec![outer.clone(), inner, outer], 1);
+    let (knots_z, knots_x) = (knots(&widths, bound), knots(&heights, bound));
+
+    let passed = knots_x.clone().narrow(1, 1, BINS - 1).lower_equal(inside.clone());
+    let bin: Tensor<3, Int> = passed.int().sum_dim(1);
+    let of_bin = |values: Tensor<3>| values.gather(1, bin.clone());
+    let (z, x_start) = (of_bin(knots_z), of_bin(knots_x));
+    let (width, height) = (of_bin(widths), of_bin(heights));
+    let (d0, d1) = (of_bin(slopes.clone()), slopes.gather(1, bin.clone() + 1));
+
+    let s = height.clone() / width.clone();
+    let curve = d0.clone() + d1.clone() - s.clone() * 2.0;
+    let y = inside - x_start;
+    let a = height.clone() * (s.clone() - d0.clone()) + y.clone() * curve.clone();
+    let b = height * d0.clone() - y.clone() * curve.clone();
+    let c = -(s.clone() * y);
+    let discriminant = b.clone() * b.clone() - a.clone() * c.clone() * 4.0;
+    let root = discriminant.clamp_min(SMALLEST_DISCRIMINANT).sqrt();
+    // Chosen before the division: the form that is not used may divide by 0.
+    let negative = b.clone().lower_elem(0.0);
+    let numerator = (c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
+    let denominator = (-b - root).mask_where(negative, a * 2.0);
+    let theta = (numerator / denominator).clamp(0.0, 1.0);
+    let rest = -theta.clone() + 1.0;
+    let across = theta.clone() * rest.clone();
+    let denominator = s.clone() + curve * across.clone();
+    let numerator =
+        d1 * theta.clone() * theta.clone() + s.clone() * across * 2.0 + d0 * rest.clone() * rest;
+    let log_slope = (s.clone() * s * numerator / (denominator.clone() * denominator)).log();
+
+    let mapped: Tensor<2> = (z + theta * width).squeeze_dim(1);
+    let log_slope: Tensor<2> = (-log_slope).squeeze_dim(1);
+    (mapped.mask_where(outside.clone(), x), log_slope.mask_fill(outside, 0.0))
+}
+
+/// The bins' sizes along one side, which add up to 2 bound.
+fn sizes(raw: Tensor<3>, bound: f64) -> Tensor<3> {
+    (softmax(raw, 1) * (1.0 - BINS as f64 * SMALLEST) + SMALLEST) * (2.0 * bound)
+}
+
+/// The start of each bin.
+fn knots(sizes: &Tensor<3>, bound: f64) -> Tensor<3> {
+    sizes.clone().cumsum(1) - sizes.clone() - bound
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::family::values;
+
+    proptest! {
+        /// At the knots, beyond the bound and with bins as steep as they can be.
+        #[test]
+        fn values_and_gradients_are_finite(
+            raws in proptest::collection::vec(-30f32..30.0, 23),
+            spread in prop_oneof![Just(0f32), 0f32..1.0, Just(1e3)],
+            inside in -3f32..3.0,
+        ) {
+            let device = Device::flex().autodiff();
+            let rows = [inside, -3.0, 3.0, 0.0, 1e30, -1e30].to_vec();
+            let count = rows.len();
+            let x = Tensor::<2>::from_data(TensorData::new(rows, [count, 1]), &device).require_grad();
+            let raws = raws.iter().map(|raw| raw * spread).collect::<Vec<_>>();
+            let parameters = Tensor::<2>::from_data(TensorData::new(raws, [1, 23]), &device);
+            let parameters = parameters.require_grad();
+            let (z, log_slope) = inverse(x.clone(), parameters.clone().repeat_dim(0, count), 3.0);
+            let gradients = (z.clone().clamp(-3.0, 3.0).sum() + log_slope.clone().sum()).backward();
+            let x = x.grad(&gradients).expect("x was used");
+            let parameters = parameters.grad(&gradients).expect("parameters were used");
+            for tensor in [z.inner(), log_slope.inner(), x, parameters] {
+                let values = values(tensor);
+                prop_assert!(values.iter().all(|value| value.is_finite()), "{values:?}");
+            }
+        }
+    }
+}
