@@ -23,16 +23,20 @@ fn main() {
     println!("cargo:rerun-if-changed={}", path.display());
     println!("cargo:rustc-env=FLOWLET_MODEL={}", path.display());
     let file = ModelFile::new(&fs::read(&path).unwrap());
-    let (features, width) = sizes(&file).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let [features, width, context] =
+        sizes(&file).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let detector = format!(
         "/// The flow that fits the embedded model: {features} features, layers of up to {width} \
-         units.\ntype Detector = flowlet::Flow<'static, {features}, {width}>;\n\
-         /// Values of a row.\nconst FEATURES: usize = {features};\n"
+         units, {context} context values.\n\
+         type Detector = flowlet::Flow<'static, {features}, {width}, flowlet::Libm, {context}>;\n\
+         /// Values of a row.\nconst FEATURES: usize = {features};\n\
+         /// Values behind them that the density is conditioned on.\n\
+         const CONTEXT: usize = {context};\n"
     );
     fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("detector.rs"), detector).unwrap();
 }
 
-fn sizes(file: &ModelFile) -> Result<(usize, usize), Error> {
+fn sizes(file: &ModelFile) -> Result<[usize; 3], Error> {
     let model = Model::<Libm>::from_bytes(file.bytes())?;
-    Ok((model.features(), model.width()))
+    Ok([model.features(), model.width(), model.context()])
 }

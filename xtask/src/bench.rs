@@ -1,20 +1,44 @@
 //! `cargo xtask bench`: what a row costs on a Cortex-M4.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use comfy_table::Table;
-use flowlet::bijection::Half;
-use flowlet::write::{Description, Feature, Layer, Linear};
+use flowlet::bijection::Layer;
+use flowlet::write::ModelFile;
+use flowlet::{Libm, Model};
 use serde::Serialize;
 
 use crate::cycles::{self, Cost};
-use crate::demo::Rows;
-use crate::{demo, emulator, firmware, setup};
+use crate::demo::{Data, Rows};
+use crate::{demo, emulator, families, firmware, models, setup};
 
 /// Rows that are traced.
 pub const TRACED: usize = 100;
+
+/// Rows that are traced where many models are.
+pub const FEW: usize = 20;
+
+/// The model that is trained, its figures held against limits.
+const TRAINED: &str = "real_nvp_d8_5x64x64";
+
+#[derive(clap::Args, Default)]
+pub struct Arguments {
+    /// Parts of the names of the models to measure, or `all`; by default the trained one alone.
+    names: Vec<String>,
+    /// Train every family on every folder of --data, and compare quality and cost.
+    #[arg(long, requires = "data", conflicts_with = "names")]
+    families: bool,
+    /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "families")]
+    data: Vec<PathBuf>,
+    /// Most passes over the training rows of each family.
+    #[arg(long, requires = "families")]
+    epochs: Option<u32>,
+    /// Further options of `flowlet train` for every family, after `--`.
+    #[arg(last = true, requires = "families")]
+    train: Vec<String>,
+}
 
 /// One row of the table: means over the traced rows, and bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -25,9 +49,13 @@ pub struct Measurement {
     pub instructions: f64,
     /// Of a Cortex-M4, a call.
     pub cycles: f64,
-    /// Products in the networks, those by zero included.
+    /// Products in the model, those by zero included.
     pub multiply_adds: u64,
-    /// Share of them that is carried out; the others have a zero factor and are skipped.
+    /// Products if masked networks were stored and multiplied whole.
+    pub dense: u64,
+    /// Cycles for each of them.
+    pub cycles_per_dense: f64,
+    /// Share of the products that is carried out; the others have a zero factor and are skipped.
     pub active_share: f64,
     /// Code of the crate and of libm.
     pub text_bytes: u64,
@@ -42,27 +70,31 @@ pub struct Measurement {
 }
 
 /// Runs the verb.
-pub fn run() -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<()> {
     setup::run()?;
-    let folder = crate::results("bench")?;
-    let data = crate::root().join("examples/data/shuttle");
-    let model = folder.join("real_nvp_d8.flow");
-    let flowlet = demo::build_host_tool()?;
-    let mut train = Command::new(&flowlet);
-    train.arg("train").arg(data.join("train.csv")).arg("--validation").arg(data.join("val.csv"));
-    train.args(["--exclude", "f9", "--layers", "5", "--hidden", "64,64", "--output"]).arg(&model);
-    crate::run(&mut train)?;
-    let rows = Rows::read(&data.join("test.csv"), &flowlet, &model)?;
-
-    let mut measurements = measure("real_nvp_d8_5x64x64", &model, &rows, &folder)?;
-    let worst = folder.join("real_nvp_d8_worst.flow");
-    std::fs::write(&worst, all_units_active().to_file().bytes())?;
-    let mut costs = measure("worst", &worst, &rows, &folder)?;
-    costs.retain(|measurement| measurement.name == "worst/log_density");
-    for mut measurement in costs {
-        measurement.name = "real_nvp_d8_5x64x64/log_density_worst".into();
-        measurements.insert(1, measurement);
+    if arguments.families {
+        let epochs = arguments.epochs.map(|epochs| ["--epochs".into(), epochs.to_string()]);
+        let options = epochs.into_iter().flatten().chain(arguments.train.iter().cloned());
+        return families::run(&arguments.data, &options.collect::<Vec<_>>());
     }
+    let folder = crate::results("bench")?;
+    let wanted = |name: &str| {
+        arguments.names.iter().any(|part| part == "all" || name.contains(part.as_str()))
+    };
+    let mut measurements = Vec::new();
+    if arguments.names.is_empty() || wanted(TRAINED) {
+        measurements.extend(trained(&folder)?);
+    }
+    // The trained model stands for the random one of the same name.
+    let random = models::all().into_iter().filter(|(name, _)| name != TRAINED && wanted(name));
+    for (name, description) in random {
+        println!("measuring {name}");
+        let model = folder.join("random.flow");
+        std::fs::write(&model, description.to_file().bytes())?;
+        let rows = Rows(models::rows(FEW, description.features.len()));
+        measurements.extend(measure(&name, &model, &rows, &folder)?);
+    }
+    ensure!(!measurements.is_empty(), "no model is called {}", arguments.names.join(" or "));
 
     println!("{}", table(&measurements));
     println!("Cycles by the timing tables of the Cortex-M4's manual, without flash wait states.");
@@ -73,34 +105,64 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// Trains [`TRAINED`] and weighs it on typical rows, and its density in the worst case.
+fn trained(folder: &Path) -> Result<Vec<Measurement>> {
+    let data = Data::find(Path::new("examples/data/shuttle"))?;
+    let model = folder.join("real_nvp_d8.flow");
+    let flowlet = demo::build_host_tool()?;
+    let options = ["--exclude", "f9", "--layers", "5", "--hidden", "64,64"].map(String::from);
+    demo::train(&flowlet, &data, "real-nvp", &options, &model)?;
+    let rows = Rows::read(&data.test, &flowlet, &model)?;
+
+    let mut measurements = measure(TRAINED, &model, &rows, folder)?;
+    let worst = folder.join("real_nvp_d8_worst.flow");
+    std::fs::write(&worst, models::all_units_active().to_file().bytes())?;
+    let mut costs = measure("worst", &worst, &rows, folder)?;
+    costs.retain(|measurement| measurement.name == "worst/log_density");
+    for mut measurement in costs {
+        measurement.name = format!("{TRAINED}/log_density_worst");
+        measurements.insert(1, measurement);
+    }
+    Ok(measurements)
+}
+
 /// Weighs the density and the sampling of a model on evenly spread `rows`.
 pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<Vec<Measurement>> {
     let elf = firmware::build("bench", model)?;
-    rows.every(rows.len().div_ceil(TRACED)).write(&folder.join("rows.f32"))?;
+    let rows = rows.every(rows.len().div_ceil(TRACED));
+    rows.write(&folder.join("rows.f32"))?;
     let printed = String::from_utf8(emulator::run(&elf, folder)?)?;
     let costs = cycles::measure(&elf, folder)?;
     let file = std::fs::read(model)?;
     let sizes = firmware::sizes(&std::fs::read(&elf)?, file.len() as u64)?;
-    let aligned = flowlet::write::ModelFile::new(&file);
-    let multiply_adds = match flowlet::Model::<flowlet::Libm>::from_bytes(aligned.bytes()) {
-        Ok(model) => model.multiply_adds() as u64,
-        Err(error) => anyhow::bail!("{model:?}: {error}"),
-    };
+    let aligned = ModelFile::new(&file);
+    let model = Model::<Libm>::from_bytes(aligned.bytes()).map_err(|e| anyhow!("{name}: {e}"))?;
+    let (multiply_adds, dense) = (model.multiply_adds() as u64, dense(&model) as u64);
     let measurement = |operation: &str| {
         let costs = costs.get(operation).with_context(|| format!("{operation} never ran"))?;
+        // Each row, and the call on the painted stack. QEMU ends without an error when it is
+        // stopped from outside.
+        ensure!(
+            costs.len() == rows.len() + 1,
+            "{name}: the trace has {} calls of {operation} on {} rows",
+            costs.len(),
+            rows.len()
+        );
         let mean = |value: fn(&Cost) -> u64| {
             costs.iter().map(value).sum::<u64>() as f64 / costs.len() as f64
         };
         let stack = printed.lines().find_map(|line| {
             line.strip_prefix("stack ")?.strip_prefix(operation)?.trim().parse().ok()
         });
-        let active_share = mean(|cost| cost.products) / multiply_adds as f64;
+        let cycles = mean(|cost| cost.cycles);
         Ok(Measurement {
             name: format!("{name}/{operation}"),
             instructions: mean(|cost| cost.instructions),
-            cycles: mean(|cost| cost.cycles),
+            cycles,
             multiply_adds,
-            active_share,
+            dense,
+            cycles_per_dense: cycles / dense as f64,
+            active_share: mean(|cost| cost.products) / multiply_adds as f64,
             text_bytes: sizes.text,
             rodata_bytes: sizes.rodata,
             data_bytes: sizes.data,
@@ -111,6 +173,22 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
     ["log_density", "sample"].into_iter().map(measurement).collect()
 }
 
+/// Products of one log-density if no mask's zeros were left out.
+fn dense(model: &Model) -> usize {
+    let stored: usize = model.layers().map(|layer| layer.multiply_adds()).sum();
+    let whole = |layer: Layer| match layer {
+        Layer::Autoregressive(layer) => {
+            let hidden = || layer.network().hidden();
+            let columns = [model.features()].into_iter().chain(hidden());
+            let rows = hidden().chain([layer.map().parameters() * model.features()]);
+            rows.zip(columns).map(|(rows, columns)| rows * columns).sum()
+        }
+        other => other.multiply_adds(),
+    };
+    let base = model.multiply_adds() - stored;
+    base + model.layers().map(whole).sum::<usize>()
+}
+
 fn table(measurements: &[Measurement]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
@@ -119,6 +197,8 @@ fn table(measurements: &[Measurement]) -> Table {
         "instructions",
         "cycles",
         "multiply-adds",
+        "cycles each",
+        "dense",
         "cycles each",
         "carried out",
         "text",
@@ -134,6 +214,8 @@ fn table(measurements: &[Measurement]) -> Table {
             format!("{:.0}", row.cycles),
             row.multiply_adds.to_string(),
             format!("{:.2}", row.cycles / row.multiply_adds as f64),
+            row.dense.to_string(),
+            format!("{:.2}", row.cycles_per_dense),
             format!("{:.1} %", 100.0 * row.active_share),
             row.text_bytes.to_string(),
             row.rodata_bytes.to_string(),
@@ -143,30 +225,4 @@ fn table(measurements: &[Measurement]) -> Table {
         ]);
     }
     table
-}
-
-/// The same model with biases so large that no hidden unit is ever zero.
-fn all_units_active() -> Description {
-    let feature = |number| Feature {
-        name: format!("f{number}"),
-        centre: 0.0,
-        scale: 1e4,
-        low: -1e4,
-        high: 1e4,
-    };
-    let linear = |rows: usize, columns: usize, bias: f32| {
-        let weights = (0..rows * columns).map(|k| ((k * 37 % 101) as f32 - 50.0) * 1e-3).collect();
-        Linear { rows, columns, weights, bias: vec![bias; rows] }
-    };
-    let coupling = |number: usize| Layer::Coupling {
-        transformed: if number.is_multiple_of(2) { Half::Second } else { Half::First },
-        clip: 2.0,
-        network: vec![linear(64, 4, 100.0), linear(64, 64, 1000.0), linear(8, 64, 0.0)],
-    };
-    let mut layers = vec![coupling(0)];
-    for number in 1..5 {
-        layers.push(Layer::Permutation((0..8).map(|i| (3 * i + 1) % 8).collect()));
-        layers.push(coupling(number));
-    }
-    Description { features: (1..=8).map(feature).collect(), layers, ..Description::default() }
 }

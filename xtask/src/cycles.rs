@@ -47,7 +47,7 @@ pub struct Cost {
     pub instructions: u64,
     /// Cycles of a Cortex-M4.
     pub cycles: u64,
-    /// Products in the networks' kernel.
+    /// Products in the kernel's functions.
     pub products: u64,
 }
 
@@ -59,7 +59,7 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
     if functions.is_empty() {
         bail!("{path:?} has no function `measured_*`");
     }
-    let kernel = firmware::function(&elf, "flowlet::kernel::apply")?;
+    let kernel = firmware::functions(&elf, "flowlet::kernel::")?;
     let mut calls: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
     let mut open: Option<(&String, u64, Cost)> = None;
     let mut before: Option<(u64, &Instruction)> = None;
@@ -80,17 +80,21 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
         }
         if let Some((_, _, cost)) = &mut open {
             cost.instructions += 1;
-            let is_product = instruction.is_product && kernel.contains(&address);
+            let is_product =
+                instruction.is_product && kernel.iter().any(|range| range.contains(&address));
             cost.products += u64::from(is_product);
             cost.cycles += cycles(instruction, before.map(|(_, last)| last));
             cost.cycles += u64::from(branched) * 2;
         }
         before = Some((address, instruction));
     })?;
-    match unknown {
-        Some(address) => Err(anyhow!("{path:?} ran at {address:#x}, where it has no code")),
-        None => Ok(calls),
+    if let Some(address) = unknown {
+        bail!("{path:?} ran at {address:#x}, where it has no code");
     }
+    if let Some((name, ..)) = open {
+        bail!("the trace of {path:?} ends within {name}");
+    }
+    Ok(calls)
 }
 
 fn cycles(instruction: &Instruction, before: Option<&Instruction>) -> u64 {

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Folder with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, default_value = "examples/data/shuttle")]
     data: PathBuf,
+    /// Family of the model, one of those of `flowlet train`.
+    #[arg(long, default_value = "real-nvp")]
+    family: String,
     /// Further options of `flowlet train`, after `--`.
     #[arg(last = true)]
     train: Vec<String>,
@@ -30,7 +33,34 @@ impl Arguments {
     /// The default rows, few epochs.
     pub fn short() -> Self {
         let train = ["--epochs", "5"].map(String::from).to_vec();
-        Self { data: "examples/data/shuttle".into(), train }
+        Self { data: "examples/data/shuttle".into(), family: "real-nvp".into(), train }
+    }
+}
+
+/// The files of a folder of rows.
+pub struct Data {
+    /// Normal rows.
+    pub training: PathBuf,
+    /// Further normal rows.
+    pub validation: PathBuf,
+    /// Rows with a column `label`.
+    pub test: PathBuf,
+}
+
+impl Data {
+    /// Looks for `folder` here, then in the repository.
+    pub fn find(folder: &Path) -> Result<Self> {
+        let file = |name: &str| {
+            let path = folder.join(name);
+            let path = if path.exists() { path } else { crate::root().join(path) };
+            ensure!(path.exists(), "{} has no {name}", folder.display());
+            Ok(path)
+        };
+        Ok(Self {
+            training: file("train.csv")?,
+            validation: file("val.csv")?,
+            test: file("test.csv")?,
+        })
     }
 }
 
@@ -38,6 +68,7 @@ impl Arguments {
 #[derive(Serialize)]
 struct Report {
     data: String,
+    family: String,
     device_equals_host: bool,
     rows_compared: usize,
     auroc: Value,
@@ -61,47 +92,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = crate::results("demo")?;
     let flowlet = build_host_tool()?;
     let start = Instant::now();
-    let file = |name: &str| {
-        let path = arguments.data.join(name);
-        let path = if path.exists() { path } else { crate::root().join(path) };
-        ensure!(path.exists(), "{} has no {name}", arguments.data.display());
-        Ok(path)
-    };
-    let (training, validation, test) = (file("train.csv")?, file("val.csv")?, file("test.csv")?);
-
+    let data = Data::find(&arguments.data)?;
     let model = folder.join("model.flow");
-    println!("training on {}", training.display());
-    let mut train = Command::new(&flowlet);
-    train.arg("train").arg(&training).arg("--validation").arg(&validation);
-    crate::run(train.arg("--output").arg(&model).args(&arguments.train))?;
+    train(&flowlet, &data, &arguments.family, &arguments.train, &model)?;
+    let evaluation = evaluate(&flowlet, &data, &model)?;
+    let scores = score(&flowlet, &data, &model, 1, &folder)?;
 
-    println!("evaluating on {} with the host", test.display());
-    let mut evaluate = Command::new(&flowlet);
-    evaluate.arg("evaluate").arg(&model).arg(&test).args(["--label", "label", "--json"]);
-    let evaluation: Value = serde_json::from_slice(&crate::read(&mut evaluate)?)?;
-    let scores_path = folder.join("scores.csv");
-    let mut score = Command::new(&flowlet);
-    crate::run(score.arg("score").arg(&model).arg(&test).arg("--output").arg(&scores_path))?;
-    let host = read_column(&scores_path, "score")?;
-
-    println!("scoring on an emulated Cortex-M4");
-    let rows = Rows::read(&test, &flowlet, &model)?;
-    rows.write(&folder.join("rows.f32"))?;
-    let elf = firmware::build("score", &model)?;
-    show_log(&std::fs::read(&elf)?, &emulator::run(&elf, &folder)?)?;
-    let device = read_floats(&folder.join("scores.f32"))?;
-    let device_equals_host = rows.len() == host.len()
-        && device.len() == host.len()
-        && device.iter().zip(&host).all(|(device, host)| device.to_bits() == host.to_bits());
-
+    let rows = Rows::read(&data.test, &flowlet, &model)?;
     println!("counting the cycles of {} rows", rows.len().min(bench::TRACED));
     let measurements = bench::measure("model", &model, &rows, &crate::results("demo/bench")?)?;
     let cost = measurements.first().context("the density was measured")?;
-    let sizes = firmware::sizes(&std::fs::read(&elf)?, 0)?;
+    let sizes = firmware::sizes(&std::fs::read(&scores.elf)?, 0)?;
     let report = Report {
         data: arguments.data.display().to_string(),
-        device_equals_host,
-        rows_compared: device.len().min(host.len()),
+        family: arguments.family.clone(),
+        device_equals_host: scores.are_equal(),
+        rows_compared: scores.device.len().min(scores.host.len()),
         auroc: evaluation["auroc"].clone(),
         average_precision: evaluation["average_precision"].clone(),
         mean_log_density: evaluation["mean_log_density"].clone(),
@@ -118,16 +124,74 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let threshold = inspect(&flowlet, &model)?["threshold"]["score"].as_f64();
     let picture = folder.join("scores.svg");
-    draw(&picture, &device, &read_column(&test, "label")?, threshold)?;
+    draw(&picture, &scores.device, &read_column(&data.test, "label")?, threshold)?;
     let path = folder.join("report.json");
     std::fs::write(&path, serde_json::to_string_pretty(&report)? + "\n")?;
     println!("{}", table(&report)?);
     println!("{}\n{}", path.display(), picture.display());
     println!("{} seconds after the builds of the host tool", start.elapsed().as_secs());
-    if !device_equals_host {
-        bail!("the device's scores differ from the host's");
-    }
+    ensure!(scores.are_equal(), "the device's scores differ from the host's");
     Ok(())
+}
+
+/// Trains a model of `family` on the rows of `data`, with further options of `flowlet train`.
+pub fn train(
+    flowlet: &Path,
+    data: &Data,
+    family: &str,
+    options: &[String],
+    model: &Path,
+) -> Result<()> {
+    println!("training {family} {} on {}", options.join(" "), data.training.display());
+    let mut train = Command::new(flowlet);
+    train.arg("train").arg(&data.training).arg("--validation").arg(&data.validation);
+    train.args(["--family", family]).args(options).arg("--output").arg(model);
+    crate::run(&mut train)
+}
+
+/// What `flowlet evaluate` says of the test rows.
+pub fn evaluate(flowlet: &Path, data: &Data, model: &Path) -> Result<Value> {
+    println!("evaluating on {} with the host", data.test.display());
+    let mut evaluate = Command::new(flowlet);
+    evaluate.arg("evaluate").arg(model).arg(&data.test).args(["--label", "label", "--json"]);
+    Ok(serde_json::from_slice(&crate::read(&mut evaluate)?)?)
+}
+
+/// The scores of the same rows, computed twice.
+pub struct Scores {
+    host: Vec<f32>,
+    device: Vec<f32>,
+    /// The firmware that computed the latter.
+    elf: PathBuf,
+}
+
+impl Scores {
+    /// Whether there are as many, each with the same bits.
+    pub fn are_equal(&self) -> bool {
+        let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
+        bits(&self.host) == bits(&self.device)
+    }
+}
+
+/// Scores every `step`-th test row on the host and on an emulated Cortex-M4.
+pub fn score(
+    flowlet: &Path,
+    data: &Data,
+    model: &Path,
+    step: usize,
+    folder: &Path,
+) -> Result<Scores> {
+    let path = folder.join("scores.csv");
+    let mut score = Command::new(flowlet);
+    crate::run(score.arg("score").arg(model).arg(&data.test).arg("--output").arg(&path))?;
+    let host = read_column(&path, "score")?.into_iter().step_by(step).collect();
+
+    println!("scoring on an emulated Cortex-M4");
+    Rows::read(&data.test, flowlet, model)?.every(step).write(&folder.join("rows.f32"))?;
+    let elf = firmware::build("score", model)?;
+    show_log(&std::fs::read(&elf)?, &emulator::run(&elf, folder)?)?;
+    let device = read_floats(&folder.join("scores.f32"))?;
+    Ok(Scores { host, device, elf })
 }
 
 /// Builds the host tool; the path of its binary.
@@ -140,13 +204,14 @@ pub fn build_host_tool() -> Result<PathBuf> {
 }
 
 /// Rows of a CSV file as the device takes them.
-pub struct Rows(Vec<Vec<f32>>);
+pub struct Rows(pub Vec<Vec<f32>>);
 
 impl Rows {
     /// Reads the columns that are the model's features, in the model's order.
     pub fn read(path: &Path, flowlet: &Path, model: &Path) -> Result<Self> {
         let summary = inspect(flowlet, model)?;
-        let features = summary["features"].as_array().context("inspect lists the features")?;
+        let list = |key: &str| summary[key].as_array().cloned().context("inspect lists them");
+        let features = [list("features")?, list("context")?].concat();
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path)?;
         let header = reader.headers()?.clone();
         let column = |name: &Value| {

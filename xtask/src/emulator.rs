@@ -3,8 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+/// How long a trace gathers before it is read. QEMU writes each line by itself, and to wake up for
+/// each takes longer than to trace it.
+const GATHERING: Duration = Duration::from_micros(300);
 
 /// QEMU on `elf`, with `folder` as the directory of its files.
 fn command(elf: &Path, folder: &Path) -> Command {
@@ -27,7 +32,13 @@ pub fn trace(elf: &Path, folder: &Path, mut visit: impl FnMut(u64)) -> Result<()
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut log = BufReader::with_capacity(1 << 20, child.stderr.take().context("piped")?);
     let mut line = Vec::new();
-    while log.read_until(b'\n', &mut line)? > 0 {
+    loop {
+        if log.buffer().is_empty() {
+            std::thread::sleep(GATHERING);
+        }
+        if log.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
         match address(&line) {
             Some(address) => visit(address),
             None => eprint!("{}", String::from_utf8_lossy(&line)),

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use flowlet::write::ModelFile;
+use flowlet::{Libm, Model};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 use crate::setup;
@@ -42,11 +44,18 @@ pub fn cargo(target: &str) -> Command {
     command
 }
 
-/// Builds the firmware `name` for the Cortex-M4 around a model file; the path of its ELF file.
+/// Builds the firmware `name` for the Cortex-M4 around a model file, with the parts of flowlet
+/// that the model needs and no others; the path of its ELF file.
 pub fn build(name: &str, model: &Path) -> Result<PathBuf> {
     let target = "thumbv7em-none-eabihf";
+    let bytes = std::fs::read(model).with_context(|| format!("cannot read {model:?}"))?;
+    let file = ModelFile::new(&bytes);
+    let parts =
+        Model::<Libm>::from_bytes(file.bytes()).map(|model| model.cargo_features().collect());
+    let parts: Vec<_> = parts.map_err(|error| anyhow!("{model:?}: {error}"))?;
     let mut command = cargo(target);
     command.args(["build", "--quiet", "--release", "--package", name, "--target", target]);
+    command.args(["--features", &parts.join(",")]);
     crate::run(command.env("FLOWLET_MODEL", model))?;
     Ok(folder().join("target").join(target).join("release").join(name))
 }
@@ -117,13 +126,17 @@ pub fn measured(elf: &[u8]) -> Result<BTreeMap<u64, String>> {
     Ok(measured.collect())
 }
 
-/// The addresses of the function of this name.
-pub fn function(elf: &[u8], name: &str) -> Result<Range<u64>> {
+/// The addresses of the functions whose names start with `prefix`.
+pub fn functions(elf: &[u8], prefix: &str) -> Result<Vec<Range<u64>>> {
     let file = object::File::parse(elf).context("not an ELF file")?;
-    let mut functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let found = functions.find(|symbol| symbol.name().is_ok_and(|own| demangle(own) == name));
-    let symbol = found.with_context(|| format!("the firmware has no function {name}"))?;
-    Ok(symbol.address() & !1..(symbol.address() & !1) + symbol.size())
+    let functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let named = functions
+        .filter(|symbol| symbol.name().is_ok_and(|name| demangle(name).starts_with(prefix)));
+    let addresses = named.map(|symbol| {
+        let start = symbol.address() & !1;
+        start..start + symbol.size()
+    });
+    Ok(addresses.collect())
 }
 
 fn is_measured(name: &str) -> bool {

@@ -4,7 +4,9 @@ mod bench;
 mod cycles;
 mod demo;
 mod emulator;
+mod families;
 mod firmware;
+mod models;
 mod setup;
 mod steps;
 
@@ -23,7 +25,7 @@ enum Verb {
     /// Train on real rows, score the test rows on the host and on an emulated Cortex-M4, compare.
     Demo(demo::Arguments),
     /// Count what a row costs on a Cortex-M4.
-    Bench,
+    Bench(bench::Arguments),
     /// Run every check.
     Test(steps::Arguments),
 }
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     let result = match Verb::parse() {
         Verb::Setup => setup::run(),
         Verb::Demo(arguments) => demo::run(&arguments),
-        Verb::Bench => bench::run(),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Test(arguments) => steps::run(&arguments),
     };
     match result {

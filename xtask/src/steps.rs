@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{demo, firmware, setup};
+use crate::{demo, families, firmware, setup};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -18,7 +18,10 @@ pub struct Arguments {
 /// A check: its name and what it does; false where it had to be left out.
 type Step = (&'static str, fn() -> Result<bool>);
 
-const STEPS: [Step; 13] = [
+/// Cargo features of flowlet that are parts of models.
+const PARTS: [&str; 6] = ["autoregressive", "context", "linear", "mixture", "spline", "student-t"];
+
+const STEPS: [Step; 14] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy of the firmware", clippy_firmware),
@@ -29,6 +32,7 @@ const STEPS: [Step; 13] = [
     ("no panic", no_panic),
     ("a planted panic is found", planted_panic),
     ("firmware on an emulated core", end_to_end),
+    ("every family on an emulated core", every_family),
     ("cycles within their limits", cycles),
     ("package", package),
     ("licences and advisories", deny),
@@ -89,7 +93,7 @@ fn clippy() -> Result<bool> {
 
 fn clippy_firmware() -> Result<bool> {
     let mut clippy = firmware::cargo("thumbv7em-none-eabihf");
-    clippy.args(["clippy", "--quiet", "--release", "--", "-D", "warnings"]);
+    clippy.args(["clippy", "--quiet", "--release", "--all-features", "--", "-D", "warnings"]);
     crate::run(clippy.env("FLOWLET_MODEL", golden()))?;
     Ok(true)
 }
@@ -112,17 +116,28 @@ fn tests_of_features() -> Result<bool> {
         let verb = if features == "defmt" { "build" } else { "test" };
         cargo(&format!("{verb} --quiet --package flowlet --features={features}"))?;
     }
+    for part in [""].into_iter().chain(PARTS) {
+        let package = "--package flowlet --no-default-features";
+        cargo(&format!("clippy --quiet {package} --features={part} -- -D warnings"))?;
+        cargo(&format!("test --quiet {package} --features=write,{part} --lib --test features"))?;
+    }
     Ok(true)
 }
 
 fn cores() -> Result<bool> {
     for target in setup::TARGETS {
-        for features in ["", "micromath", "defmt", "micromath,defmt,write"] {
+        let build = |options: &[&str], features: &str| {
             let manifest = crate::root().join("Cargo.toml");
             let mut cargo = firmware::cargo(target);
             cargo.args(["build", "--quiet", "--release", "--target", target, "--manifest-path"]);
             cargo.arg(manifest).args(["--package", "flowlet", "--features", features]);
-            crate::run(cargo.env("CARGO_TARGET_DIR", crate::results("cores")?))?;
+            crate::run(cargo.args(options).env("CARGO_TARGET_DIR", crate::results("cores")?))
+        };
+        for features in ["", "micromath", "defmt", "micromath,defmt,write"] {
+            build(&[], features)?;
+        }
+        for part in [""].into_iter().chain(PARTS) {
+            build(&["--no-default-features"], part)?;
         }
     }
     Ok(true)
@@ -140,8 +155,13 @@ fn no_panic() -> Result<bool> {
     for target in setup::TARGETS {
         for level in ["3", "2", "s"] {
             println!("{target}, opt-level {level}");
-            crate::run(&mut link_no_panic(target, level, "micromath"))?;
+            let features = format!("micromath,{}", PARTS.join(","));
+            crate::run(&mut link_no_panic(target, level, &features))?;
         }
+    }
+    for part in [""].into_iter().chain(PARTS) {
+        println!("thumbv7em-none-eabihf, opt-level s, only the part \"{part}\"");
+        crate::run(&mut link_no_panic("thumbv7em-none-eabihf", "s", part))?;
     }
     Ok(true)
 }
@@ -159,9 +179,14 @@ fn end_to_end() -> Result<bool> {
     Ok(true)
 }
 
+fn every_family() -> Result<bool> {
+    families::check()?;
+    Ok(true)
+}
+
 /// The promises of the README, held against the figures of `bench`.
 fn cycles() -> Result<bool> {
-    crate::bench::run()?;
+    crate::bench::run(&crate::bench::Arguments::default())?;
     let path = crate::results("bench")?.join("bench.json");
     let bench: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
     // A few per cent above the README's figures, since each compiler differs a little.

@@ -44,19 +44,22 @@ impl TryRng for Generator {
     }
 }
 
+type X = [f32; FEATURES];
+type Context = [f32; CONTEXT];
+
 #[inline(never)]
 fn measured_from_bytes(bytes: &'static [u8]) -> Result<Detector, Error> {
     Detector::from_bytes(bytes)
 }
 
 #[inline(never)]
-fn measured_log_density(flow: &Detector, x: &[f32; FEATURES]) -> Result<f32, Error> {
-    flow.log_density(x)
+fn measured_log_density(flow: &Detector, x: &X, context: &Context) -> Result<f32, Error> {
+    flow.log_density_given(x, context)
 }
 
 #[inline(never)]
-fn measured_sample(flow: &Detector, random: &mut Generator) -> Result<[f32; FEATURES], Error> {
-    flow.sample(random, 1.0)
+fn measured_sample(flow: &Detector, random: &mut Generator, context: &Context) -> Result<X, Error> {
+    flow.sample_given(random, 1.0, context)
 }
 
 #[entry]
@@ -65,21 +68,23 @@ fn main() -> ! {
     let Ok(flow) = measured_from_bytes(bytes) else { fail("the model file is refused") };
     let Ok(mut rows) = File::open(c"rows.f32") else { fail("rows.f32 is missing") };
     let mut random = Generator(ChaCha8Rng::seed_from_u64(0));
-    let mut row = [[0; 4]; FEATURES];
-    let mut x = [0.0; FEATURES];
-    while rows.read_exact(row.as_flattened_mut()).is_ok() {
-        x = row.map(f32::from_le_bytes);
-        if measured_log_density(&flow, black_box(&x)).is_err() {
+    let (mut row, mut given) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
+    let (mut x, mut context) = ([0.0; FEATURES], [0.0; CONTEXT]);
+    while rows.read_exact(row.as_flattened_mut()).is_ok()
+        && rows.read_exact(given.as_flattened_mut()).is_ok()
+    {
+        (x, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
+        if measured_log_density(&flow, black_box(&x), black_box(&context)).is_err() {
             fail("a row is refused");
         }
-        touch(measured_sample(&flow, &mut random));
+        touch(measured_sample(&flow, &mut random, &context));
     }
 
     let peak = peak_stack(|| touch(measured_from_bytes(black_box(bytes))));
     println!("stack from_bytes {peak}");
-    let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x))));
+    let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x), &context)));
     println!("stack log_density {peak}");
-    let peak = peak_stack(|| touch(measured_sample(&flow, &mut random)));
+    let peak = peak_stack(|| touch(measured_sample(&flow, &mut random, &context)));
     println!("stack sample {peak}");
     semihosting::process::exit(0)
 }

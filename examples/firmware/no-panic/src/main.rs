@@ -9,7 +9,8 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use cortex_m_rt::entry;
-use flowlet::{Error, Flow, Libm, Math};
+use flowlet::bijection::Layer;
+use flowlet::{Base, Degrees, Error, Flow, Libm, Math};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -43,6 +44,16 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
         true => Flow::<9, 64, M>::from_bytes(bytes)?,
         false => Flow::<9, 64, M>::from_slot(bytes)?,
     };
+    let given = Flow::<9, 64, M, 3>::from_bytes(bytes)?;
+    let context = black_box([0.5; 3]);
+    given.expect_context(black_box(&["a"; 3]))?;
+    black_box(given.is_anomaly_given(&x, &context)?);
+    black_box(given.forward_given(&x, &context)?);
+    black_box(given.inverse_given(&x, &context)?);
+    black_box(given.sample_given(&mut random, black_box(1.0), &context)?);
+    given.model().context_names().for_each(touch);
+    given.model().context_standardisations().for_each(touch);
+    given.model().cargo_features().for_each(touch);
     flow.expect_features(black_box(&["a"; 9]))?;
     black_box(flow.self_test()?);
     black_box(flow.is_anomaly(&x)?);
@@ -52,7 +63,27 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     let model = flow.model();
     black_box((flow.threshold(), model.multiply_adds(), model.parameters(), model.provenance()));
     model.feature_names().for_each(touch);
-    model.layers().for_each(|layer| touch(layer.kind()));
+    black_box((model.log_scale_sum(), model.base().cargo_feature()));
+    if let Base::Mixture(mixture) = model.base() {
+        black_box((mixture.components(), mixture.is_full()));
+    }
+    for layer in model.layers() {
+        black_box((layer.kind().cargo_feature(), layer.multiply_adds()));
+        match layer {
+            Layer::Coupling(layer) => {
+                black_box((layer.transformed().sizes(black_box(9)), layer.map()));
+                layer.network().hidden().for_each(touch);
+            }
+            Layer::Autoregressive(layer) => {
+                black_box((layer.given(), layer.map().parameters(), layer.map().cargo_feature()));
+                layer.network().hidden().for_each(touch);
+            }
+            Layer::Permutation(layer) => layer.order().for_each(touch),
+            Layer::ActNorm(_) | Layer::LuLinear(_) => {}
+        }
+    }
+    let degrees = Degrees { features: black_box(9), context: black_box(0) };
+    black_box(degrees.units(black_box(64), degrees.degree(black_box(64), black_box(3))));
     model.standardisations().for_each(touch);
     Ok(flow.score(&x)? + flow.log_density(&x)?)
 }

@@ -56,8 +56,8 @@ fn run() -> Result<(u32, u32), Failure> {
     let mut rows = File::open(c"rows.f32")?;
     let mut scores = File::create(c"scores.f32")?;
     let (mut count, mut anomalies) = (0, 0);
-    while let Some(row) = read_row(&mut rows)? {
-        let score = flow.score(&row)?;
+    while let Some((x, context)) = read_row(&mut rows)? {
+        let score = flow.score_given(&x, &context)?;
         scores.write_all(&score.to_le_bytes())?;
         count += 1;
         anomalies += u32::from(score > threshold);
@@ -65,11 +65,15 @@ fn run() -> Result<(u32, u32), Failure> {
     Ok((count, anomalies))
 }
 
+/// A row, and what its density is conditioned on: nothing for most models.
+type Row = ([f32; FEATURES], [f32; CONTEXT]);
+
 /// The next row, or none at the end of the file.
-fn read_row(rows: &mut File) -> Result<Option<[f32; FEATURES]>, io::Error> {
-    let mut bytes = [[0; 4]; FEATURES];
-    match rows.read_exact(bytes.as_flattened_mut()) {
-        Ok(()) => Ok(Some(bytes.map(f32::from_le_bytes))),
+fn read_row(rows: &mut File) -> Result<Option<Row>, io::Error> {
+    let (mut x, mut context) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
+    let read = rows.read_exact(x.as_flattened_mut());
+    match read.and_then(|()| rows.read_exact(context.as_flattened_mut())) {
+        Ok(()) => Ok(Some((x.map(f32::from_le_bytes), context.map(f32::from_le_bytes)))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }

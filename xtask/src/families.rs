@@ -1,0 +1,114 @@
+//! Every family of `flowlet train`: that the device computes what the host does, and how they
+//! compare in quality and cost.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use comfy_table::Table;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::demo::{Data, Rows};
+use crate::{bench, demo};
+
+/// As `flowlet train --family` names them.
+const FAMILIES: [&str; 8] = [
+    "real-nvp",
+    "glow",
+    "maf",
+    "iaf",
+    "spline-coupling",
+    "spline-autoregressive",
+    "gmm",
+    "gaussian",
+];
+
+/// Of the bundled test rows, every so-manieth is compared.
+const STEP: usize = 6;
+
+/// What a family makes of a folder of rows.
+#[derive(Serialize)]
+struct Comparison {
+    data: String,
+    family: &'static str,
+    /// Of the normal test rows in standardised units, nats.
+    mean_log_density_standardized: Value,
+    auroc: Value,
+    /// The model file.
+    flash_bytes: u64,
+    cycles_per_row: f64,
+}
+
+/// Trains every family and every base shortly, and compares host and device bit for bit.
+pub fn check() -> Result<()> {
+    let folder = crate::results("families")?;
+    let flowlet = demo::build_host_tool()?;
+    let data = Data::find(Path::new("examples/data/shuttle"))?;
+    let bases = ["student-t", "mixture"].map(|base| ("real-nvp", Some(base)));
+    for (family, base) in FAMILIES.map(|family| (family, None)).into_iter().chain(bases) {
+        let options = ["--epochs", "2", "--hidden", "16"].into_iter();
+        let options = options.chain(base.into_iter().flat_map(|base| ["--base", base]));
+        let options: Vec<_> = options.map(String::from).collect();
+        let model = folder.join("model.flow");
+        demo::train(&flowlet, &data, family, &options, &model)?;
+        let scores = demo::score(&flowlet, &data, &model, STEP, &folder)?;
+        let base = base.unwrap_or("its own base");
+        ensure!(scores.are_equal(), "{family} with {base}: the device's scores differ");
+    }
+    Ok(())
+}
+
+/// Trains every family on every folder, with further options of `flowlet train`, and compares
+/// them in a table.
+pub fn run(folders: &[PathBuf], options: &[String]) -> Result<()> {
+    let folder = crate::results("bench/families")?;
+    let flowlet = demo::build_host_tool()?;
+    let mut comparisons = Vec::new();
+    for path in folders {
+        let data = Data::find(path)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).display().to_string();
+        for family in FAMILIES {
+            let model = folder.join("model.flow");
+            demo::train(&flowlet, &data, family, options, &model)?;
+            let evaluation = demo::evaluate(&flowlet, &data, &model)?;
+            let rows = Rows::read(&data.test, &flowlet, &model)?;
+            let rows = rows.every(rows.len().div_ceil(bench::FEW));
+            let measurements = bench::measure(family, &model, &rows, &folder)?;
+            let density = measurements.first().context("the density was measured")?;
+            comparisons.push(Comparison {
+                data: name.clone(),
+                family,
+                mean_log_density_standardized: evaluation["mean_log_density_standardized"].clone(),
+                auroc: evaluation["auroc"].clone(),
+                flash_bytes: std::fs::metadata(&model)?.len(),
+                cycles_per_row: density.cycles,
+            });
+        }
+    }
+    println!("{}", table(&comparisons));
+    let path = crate::results("bench")?.join("families.json");
+    let json = serde_json::json!({ "options": options, "rows": comparisons });
+    std::fs::write(&path, serde_json::to_string_pretty(&json)?)?;
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+fn table(comparisons: &[Comparison]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header(["data", "family", "log-density", "AUROC", "flash", "cycles"]);
+    let decimals = |value: &Value, count: usize| {
+        value.as_f64().map_or("-".into(), |value| format!("{value:.count$}"))
+    };
+    for row in comparisons {
+        table.add_row([
+            row.data.clone(),
+            row.family.into(),
+            decimals(&row.mean_log_density_standardized, 3),
+            decimals(&row.auroc, 4),
+            row.flash_bytes.to_string(),
+            format!("{:.0}", row.cycles_per_row),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,208 @@
+//! Models of every family with random weights, for what a row costs does not hang on what was
+//! learned.
+
+use flowlet::ScalarMap;
+use flowlet::bijection::{Half, Side};
+use flowlet::write::{Base, Component, Description, Feature, Layer, Linear};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Numbers of features that a model is made for.
+const FEATURES: [usize; 4] = [8, 16, 32, 64];
+/// Widths of every network's hidden layers.
+const HIDDEN: [usize; 2] = [64, 64];
+/// Gaussians of the mixture.
+const COMPONENTS: usize = 10;
+
+const AFFINE: ScalarMap = ScalarMap::Affine { clip: 2.0 };
+const SPLINE: ScalarMap = ScalarMap::Spline { bound: 5.0 };
+
+/// The layers of one step of a flow, given its number and the number of features.
+type Step = fn(&mut Random, usize, usize) -> Vec<Layer>;
+
+/// Families that have layers, with their numbers of steps.
+const FAMILIES: [(&str, usize, Step); 6] = [
+    ("real_nvp", 5, |random, number, features| random.coupling_step(number, features, AFFINE)),
+    ("glow", 5, Random::glow_step),
+    ("maf", 5, |random, number, features| {
+        random.autoregressive_step(number, features, Side::X, AFFINE)
+    }),
+    ("iaf", 5, |random, number, features| {
+        random.autoregressive_step(number, features, Side::Z, AFFINE)
+    }),
+    ("spline_coupling", 3, |random, number, features| {
+        random.coupling_step(number, features, SPLINE)
+    }),
+    ("spline_autoregressive", 3, |random, number, features| {
+        random.autoregressive_step(number, features, Side::X, SPLINE)
+    }),
+];
+
+/// Every model with its name.
+pub fn all() -> Vec<(String, Description)> {
+    let mut models = Vec::new();
+    for (family, steps, step) in FAMILIES {
+        for features in FEATURES {
+            let mut random = Random::new();
+            let layers = (0..steps).flat_map(|number| step(&mut random, number, features));
+            let description = Description { layers: layers.collect(), ..standardised(features) };
+            models.push((format!("{family}_d{features}_{steps}x64x64"), description));
+        }
+    }
+    for features in FEATURES {
+        let base = Base::Mixture(Random::new().components(features));
+        let description = Description { base, ..standardised(features) };
+        models.push((format!("gmm_d{features}_{COMPONENTS}"), description));
+    }
+    models
+}
+
+/// Rows of standard normal values.
+pub fn rows(count: usize, features: usize) -> Vec<Vec<f32>> {
+    let mut random = Random::new();
+    (0..count).map(|_| (0..features).map(|_| random.normal()).collect()).collect()
+}
+
+/// A Real NVP of 8 features with biases so large that no hidden unit is ever zero.
+pub fn all_units_active() -> Description {
+    let feature = |number| Feature {
+        name: format!("f{number}"),
+        centre: 0.0,
+        scale: 1e4,
+        low: -1e4,
+        high: 1e4,
+    };
+    let linear = |rows: usize, columns: usize, bias: f32| {
+        let weights = (0..rows * columns).map(|k| ((k * 37 % 101) as f32 - 50.0) * 1e-3).collect();
+        Linear { rows, columns, weights, bias: vec![bias; rows] }
+    };
+    let coupling = |number: usize| Layer::Coupling {
+        transformed: alternating(number),
+        map: AFFINE,
+        network: vec![linear(64, 4, 100.0), linear(64, 64, 1000.0), linear(8, 64, 0.0)],
+    };
+    let mut layers = vec![coupling(0)];
+    for number in 1..5 {
+        layers.push(Layer::Permutation((0..8).map(|i| (3 * i + 1) % 8).collect()));
+        layers.push(coupling(number));
+    }
+    Description { features: (1..=8).map(feature).collect(), layers, ..Description::default() }
+}
+
+/// A model without layers whose features need no standardisation.
+fn standardised(features: usize) -> Description {
+    let feature = |number| Feature {
+        name: format!("f{number}"),
+        centre: 0.0,
+        scale: 1.0,
+        low: -4.0,
+        high: 4.0,
+    };
+    Description { features: (1..=features).map(feature).collect(), ..Description::default() }
+}
+
+/// The half that coupling `number` transforms.
+fn alternating(number: usize) -> Half {
+    if number.is_multiple_of(2) { Half::Second } else { Half::First }
+}
+
+/// Seeded random parameters.
+struct Random(ChaCha8Rng);
+
+impl Random {
+    fn new() -> Self {
+        Self(ChaCha8Rng::seed_from_u64(0))
+    }
+
+    /// Uniform in -1..1.
+    fn uniform(&mut self) -> f32 {
+        (self.0.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0
+    }
+
+    /// From N(0, 1), by Box and Muller's method.
+    fn normal(&mut self) -> f32 {
+        let (u, angle) = (0.5 - 0.5 * self.uniform(), std::f32::consts::PI * self.uniform());
+        (-2.0 * u.ln()).sqrt() * angle.cos()
+    }
+
+    /// Uniform in centre +- spread.
+    fn many(&mut self, count: usize, centre: f32, spread: f32) -> Vec<f32> {
+        (0..count).map(|_| centre + spread * self.uniform()).collect()
+    }
+
+    fn linear(&mut self, rows: usize, columns: usize) -> Linear {
+        let weights = self.many(rows * columns, 0.0, 1.0 / (columns as f32).sqrt());
+        Linear { rows, columns, weights, bias: self.many(rows, 0.0, 0.1) }
+    }
+
+    fn network(&mut self, inputs: usize, outputs: usize) -> Vec<Linear> {
+        let [first, second] = HIDDEN;
+        vec![self.linear(first, inputs), self.linear(second, first), self.linear(outputs, second)]
+    }
+
+    fn coupling(&mut self, number: usize, features: usize, map: ScalarMap) -> Layer {
+        let transformed = alternating(number);
+        let (outputs, inputs) = transformed.sizes(features);
+        Layer::Coupling {
+            transformed,
+            map,
+            network: self.network(inputs, map.parameters() * outputs),
+        }
+    }
+
+    fn coupling_step(&mut self, number: usize, features: usize, map: ScalarMap) -> Vec<Layer> {
+        let coupling = self.coupling(number, features, map);
+        if number == 0 {
+            return vec![coupling];
+        }
+        let mut order: Vec<u32> = (0..features as u32).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.0.next_u32() as usize % (last + 1));
+        }
+        vec![Layer::Permutation(order), coupling]
+    }
+
+    fn glow_step(&mut self, number: usize, features: usize) -> Vec<Layer> {
+        let act_norm = Layer::ActNorm {
+            shift: self.many(features, 0.0, 0.1),
+            scale: self.many(features, 1.0, 0.1),
+        };
+        let (lower, upper) = (self.triangular(features), self.triangular(features));
+        let linear = Layer::LuLinear { lower, upper };
+        vec![act_norm, linear, self.coupling(number, features, AFFINE)]
+    }
+
+    fn autoregressive_step(
+        &mut self,
+        number: usize,
+        features: usize,
+        given: Side,
+        map: ScalarMap,
+    ) -> Vec<Layer> {
+        let network = self.network(features, map.parameters() * features);
+        let layer = Layer::Autoregressive { given, map, network };
+        match number {
+            0 => vec![layer],
+            _ => vec![Layer::Permutation((0..features as u32).rev().collect()), layer],
+        }
+    }
+
+    /// A matrix near the identity, of which the layer takes a half.
+    fn triangular(&mut self, size: usize) -> Vec<f32> {
+        let mut matrix = self.many(size * size, 0.0, 0.1 / (size as f32).sqrt());
+        for diagonal in matrix.iter_mut().step_by(size + 1) {
+            *diagonal += 1.0;
+        }
+        matrix
+    }
+
+    /// Gaussians of full covariance and equal shares.
+    fn components(&mut self, features: usize) -> Vec<Component> {
+        let component = |_| Component {
+            log_weight: -(COMPONENTS as f32).ln(),
+            mean: self.many(features, 0.0, 1.0),
+            precision_factor: self.triangular(features),
+        };
+        (0..COMPONENTS).map(component).collect()
+    }
+}
