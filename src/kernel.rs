@@ -27,6 +27,33 @@ pub(crate) enum Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    /// How many there are.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::All(values) | Self::Active(values, _) => values.len(),
+            Self::Given(context, values) => context.len() + values.len(),
+        }
+    }
+
+    /// Calls `input` with the number and the value of each.
+    #[inline(always)]
+    pub fn each(self, mut input: impl FnMut(usize, f32)) {
+        match self {
+            Self::All(values) => {
+                values.iter().enumerate().for_each(|(number, value)| input(number, *value));
+            }
+            Self::Given(context, values) => {
+                let all = context.iter().chain(values).enumerate();
+                all.for_each(|(number, value)| input(number, *value));
+            }
+            Self::Active(values, numbers) => {
+                let all = numbers.iter().zip(values);
+                all.for_each(|(number, value)| input(usize::from(*number), *value));
+            }
+        }
+    }
+
     /// `values` behind a `context`, which may be empty.
     #[inline(always)]
     pub fn given(context: &'a [f32], values: &'a [f32]) -> Self {
@@ -229,6 +256,12 @@ fn scale([a, b, c, d, e, f, g, h]: &Block, x: f32) -> Block {
 #[inline(always)]
 fn sum([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Block {
     [a + s, b + t, c + u, d + v, e + w, f + x, g + y, h + z]
+}
+
+/// sums += value column.
+#[inline(never)]
+pub(crate) fn add_column(sums: &mut Block, column: &Block, value: f32) {
+    *sums = accumulate(*sums, column, value);
 }
 
 /// out += value column, as far as both go.

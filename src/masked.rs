@@ -17,7 +17,7 @@ use crate::Error;
 use crate::bijection::{Record, Sizes};
 use crate::kernel::{self, Block, Free, Inputs, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
-use crate::scalar::{GROUP, ScalarMap};
+use crate::scalar::{Affine, GROUP, ScalarMap};
 use crate::spline::Spline;
 
 /// The rule that gives the units of a hidden layer their degrees.
@@ -344,12 +344,15 @@ pub(crate) struct Walk<'m, 's, 'w> {
     scratch: &'w mut Scratch<'s>,
 }
 
+/// So many inputs cost less one by one than a call of the kernel for all of them.
+const FEW: usize = 3;
+
 /// How far one layer has come.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Progress<'m> {
     /// The present block, and all behind it.
     weights: &'m [Block],
-    /// The present block's sums so far.
+    /// The present block's sums, once there are inputs in them.
     sums: Block,
     /// Inputs that are in the sums: columns of the first layer, listed units of the others.
     used: usize,
@@ -364,30 +367,35 @@ struct Progress<'m> {
 }
 
 impl<'m> Progress<'m> {
-    /// Nothing is computed; returns what lies behind the layer's `words` with it.
-    fn start(
-        weights: &'m [Block],
-        words: usize,
-        reach: Reach,
-        width: usize,
-    ) -> (Self, &'m [Block]) {
-        let (weights, rest) = weights.split_at_checked(words).unwrap_or_default();
-        let sums = weights.first().copied().unwrap_or_default();
-        (Self { weights, sums, reach, width, ..Self::default() }, rest)
+    /// Nothing is computed.
+    #[inline(always)]
+    fn start(weights: &'m [Block], reach: Reach, width: usize) -> Self {
+        Self { weights, sums: [0.0; ROWS], used: 0, width, reach, units: 0, listed: 0 }
     }
 
-    /// Adds columns, those of `inputs`, to the sums.
+    /// Adds columns, those of `inputs`, to the sums, or to the bias where there are none yet.
     #[inline(always)]
     fn push(&mut self, inputs: Inputs, skipped: usize) {
-        let columns = self.weights.get(1 + skipped..).unwrap_or_default();
-        self.sums = kernel::add(&self.sums, columns, inputs);
+        let Some((bias, columns)) = self.weights.split_first() else { return };
+        let columns = columns.get(skipped..).unwrap_or_default();
+        if self.used == 0 {
+            self.sums = kernel::add(bias, columns, inputs);
+        } else if inputs.len() <= FEW {
+            inputs.each(|number, value| {
+                if let Some(column) = columns.get(number) {
+                    kernel::add_column(&mut self.sums, column, value);
+                }
+            });
+        } else {
+            let start = self.sums;
+            self.sums = kernel::add(&start, columns, inputs);
+        }
     }
 
     /// Goes to the block behind the present one of `columns` columns.
     #[inline(always)]
     fn advance(&mut self, columns: usize) {
         self.weights = self.weights.get(1 + columns..).unwrap_or_default();
-        self.sums = self.weights.first().copied().unwrap_or_default();
         self.used = 0;
     }
 
@@ -432,15 +440,20 @@ impl<'m> Progress<'m> {
 
 impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     /// Starts with no feature known.
+    #[inline(always)]
     pub fn new(network: Masked<'m>, context: &'w [f32], scratch: &'w mut Scratch<'s>) -> Self {
         let (mut rest, _) = network.parameters.as_chunks();
-        let mut layers = [Progress::default(); MAX_HIDDEN];
-        for ((number, width), layer) in network.hidden().enumerate().zip(&mut layers) {
-            let reach = network.degrees.reach(width);
-            (*layer, rest) = Progress::start(rest, network.words(number), reach, width);
-        }
-        let (output, _) = Progress::start(rest, rest.len(), Reach::default(), 0);
-        Self { context, layers, count: network.widths.len(), output, scratch }
+        let count = network.widths.len();
+        let mut start = |number| {
+            let words = if number < count { network.words(number) } else { 0 };
+            let (own, behind) = rest.split_at_checked(words).unwrap_or_default();
+            rest = behind;
+            let width = network.widths.get(number).map_or(0, |width| *width as usize);
+            Progress::start(own, network.reach(Some(number)), width)
+        };
+        let layers = [start(0), start(1), start(2)];
+        let output = Progress::start(rest, Reach::default(), 0);
+        Self { context, layers, count, output, scratch }
     }
 
     /// Computes every unit that sees no more than `known`, one feature more than before.
@@ -484,18 +497,18 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
         (&mut self.output, units, [last.listed, last.units])
     }
 
-    /// Parameters of the affine map of the next feature, given all `known` before it: a block,
-    /// and the place of the feature in it.
+    /// The affine map of the next feature, given all `known` before it.
     #[inline(always)]
-    pub fn affine(&mut self, known: &[f32]) -> (Block, usize) {
+    pub fn affine(&mut self, known: &[f32], clip: f32) -> Affine {
         let (output, units, [listed, columns]) = self.output(known);
         output.push(units.listed(output.used..listed), 0);
         output.used = listed;
-        let (sums, place) = (output.sums, known.len() % GROUP);
+        let place = known.len() % GROUP;
+        let map = Affine::of(&output.sums, place, clip);
         if place + 1 == GROUP {
             output.advance(columns);
         }
-        (sums, place)
+        map
     }
 
     /// Parameters of the spline of the next feature, given all `known` before it.

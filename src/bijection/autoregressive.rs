@@ -14,7 +14,7 @@ use super::{Bijection, Record, Sizes, Work};
 use crate::Error;
 use crate::masked::{Masked, Walk};
 use crate::math::Math;
-use crate::scalar::{Affine, Direction, ScalarMap};
+use crate::scalar::{Direction, ScalarMap};
 
 /// First setting of the network.
 const NETWORK: usize = 2;
@@ -53,7 +53,7 @@ impl<'m> Autoregressive<'m> {
     }
 
     /// Maps every feature. Returns the sum of the log-slopes.
-    #[inline(always)]
+    #[inline(never)]
     fn apply<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
         let side = match direction {
             Direction::Forward => Side::Z,
@@ -76,8 +76,7 @@ impl<'m> Autoregressive<'m> {
             let Some((known, [value, ..])) = row.split_at_mut_checked(feature) else { break };
             let (mapped, log_slope) = match self.map {
                 ScalarMap::Affine { clip } => {
-                    let (block, place) = walk.affine(known);
-                    Affine::of(&block, place, clip).apply::<M>(direction, *value)
+                    walk.affine(known, clip).apply::<M>(direction, *value)
                 }
                 ScalarMap::Spline { bound } if cfg!(feature = "spline") => {
                     let parameters = walk.spline(known);
