@@ -12,8 +12,9 @@
 use rand_core::Rng;
 
 use crate::Error;
+use crate::draw::{draw, symmetric_uniform};
 use crate::kernel::add_scaled;
-use crate::math::{LIMIT, Math, bounded};
+use crate::math::{LIMIT, LogSumExp, Math, bounded};
 use crate::triangular::{Upper, is_diagonal, log_product};
 
 /// ln(2 pi) / 2.
@@ -249,38 +250,19 @@ impl<'m> Mixture<'m> {
 
     /// ln sum_k w_k N_k(z), by a running log-sum-exp.
     fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
-        let (mut largest, mut sum) = (f32::MIN, 0.0);
+        let mut sum = LogSumExp::default();
         for component in self.iter() {
-            let own = component.log_weight + component.log_density::<M>(z, work);
-            if own > largest {
-                sum = sum * exp_of_difference::<M>(largest, own) + 1.0;
-                largest = own;
-            } else {
-                sum += exp_of_difference::<M>(own, largest);
-            }
+            sum.add::<M>(component.log_weight + component.log_density::<M>(z, work));
         }
-        largest + M::ln(sum)
+        sum.value::<M>()
     }
 
     /// A component by its share.
     fn draw<M: Math, R: Rng>(self, random: &mut R) -> Component<'m> {
-        let mut left = 0.5 + 0.5 * symmetric_uniform(random);
-        let mut chosen = Component { log_weight: 0.0, mean: &[], full: false, factor: &[] };
-        for component in self.iter() {
-            chosen = component;
-            left -= M::exp(component.log_weight.max(-80.0));
-            if left < 0.0 {
-                break;
-            }
-        }
-        chosen
+        let none = Component { log_weight: 0.0, mean: &[], full: false, factor: &[] };
+        let components = self.iter().map(|component| (component.log_weight, component));
+        draw::<M, R, _>(components, random).unwrap_or(none)
     }
-}
-
-/// exp(small - large), 0 where that is beyond f32.
-fn exp_of_difference<M: Math>(small: f32, large: f32) -> f32 {
-    let difference = small - large;
-    if difference > -80.0 { M::exp(difference) } else { 0.0 }
 }
 
 impl<'m> Component<'m> {
@@ -353,10 +335,4 @@ fn in_disc<R: Rng>(random: &mut R) -> Result<(f32, f32, f32), Error> {
         })
         .find(|(_, _, square)| *square > 0.0 && *square < 1.0)
         .ok_or(Error::RandomSource)
-}
-
-/// Uniform in (-1, 1), on the odd multiples of 2^-24, so never 0.
-fn symmetric_uniform<R: Rng>(random: &mut R) -> f32 {
-    let steps = (random.next_u32() >> 8) as i32 - (1 << 23);
-    (steps as f32 + 0.5) / (1u32 << 23) as f32
 }

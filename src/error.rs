@@ -94,6 +94,37 @@ pub enum Error {
         /// Words that the counts in the file ask for.
         expected: usize,
     },
+    /// More flows than an ensemble may have.
+    #[error("the model file has more than {maximum} flows")]
+    Members {
+        /// Most flows of a file.
+        maximum: usize,
+    },
+    /// A flow of an ensemble that is not like the first one.
+    #[error("the ensemble's flow {member} has other features, context or math than its flow 0")]
+    Member {
+        /// The flow, from 0.
+        member: usize,
+    },
+    /// A section for an ensemble in a file of one flow.
+    #[error("the model file says how to combine several flows, but has one")]
+    NoEnsemble,
+    /// A combination of flows that this reader does not know.
+    #[error(
+        "the ensemble's combination is of kind {kind}, which this version of flowlet does not know"
+    )]
+    Combination {
+        /// Its number in the file.
+        kind: u32,
+    },
+    /// Shares of an ensemble's flows that do not add up to 1.
+    #[error(
+        "the ensemble's shares are not usable at flow {member}: ln weight <= 0; weights add up to 1"
+    )]
+    LogWeight {
+        /// The flow, from 0; their number where the weights do not add up to 1.
+        member: usize,
+    },
     /// The number of features differs from the firmware's `D`.
     #[error("the model has {file} features, the firmware expects {firmware}: Flow::<{file}, _>")]
     Features {
@@ -298,6 +329,12 @@ pub enum Error {
         "the model carries no threshold: train it with validation rows, or compare the score yourself"
     )]
     NoThreshold,
+    /// A question that an ensemble of several flows has no answer to.
+    #[error("not possible for an ensemble of flows: {reason}")]
+    Ensemble {
+        /// Why.
+        reason: &'static str,
+    },
     /// A temperature that is negative, NaN or infinite.
     #[error("the temperature must be a finite number, 0 or more")]
     Temperature,

@@ -21,7 +21,8 @@
 //! Words are used where they lie: the file must start on a 4-byte boundary and the core must be
 //! little-endian, as every Cortex-M is. `f32` below is a word holding the bits of a float.
 //!
-//! **Section 1, flow** (one; words). A later version may allow more than one, for an ensemble.
+//! **Section 1, flow** (one, or up to 4 of an ensemble; words). The flows of an ensemble have the
+//! same D, C and math.
 //!
 //! | word | contents |
 //! |---|---|
@@ -49,8 +50,14 @@
 //! **Section 3, names** (one; text): D strings, each a varint of its length in bytes and its
 //! UTF-8, in the order of the features; then C strings, those of the context.
 //!
-//! **Section 5, standardisation** (one; words): for each feature, then each context value, centre, scale, low and high,
-//! `f32`, in the feature's unit; low to high is the range of the training rows.
+//! **Section 5, standardisation** (as many as flows, the k-th belongs to the k-th flow; words): for
+//! each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit;
+//! low to high is the range of the training rows.
+//!
+//! **Section 7, ensemble** (exactly one where there is more than one flow, else none; words): how
+//! the flows' log-densities become one, 1 = their mean, 2 = the log-density of a mixture; behind a
+//! 2 for each flow ln of its share, `f32`, at most 0, the shares adding up to 1 within 0.001
+//! ([`Combination`](crate::Combination)).
 //!
 //! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
 //! false-alarm rate; `f32` score above which a row is an anomaly (nats). More words may follow.
@@ -67,16 +74,17 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 7 to 15 are kept for per-feature
-//! transforms, quantiles of the score, attribution and members of an ensemble.
+//! Numbers of kinds and tags are never used again. Tags 8 to 15 are kept for per-feature
+//! transforms, quantiles of the score and attribution.
 //!
 //! # Checks
 //!
 //! In this order, each with its own [`Error`]: length, magic, major version, stated length,
 //! checksum, alignment, decoding of each section, no bytes left; then the contents: counts
 //! against the sections' sizes and the firmware's capacity, layers' records, every float finite
-//! and every parameter within 2^16, scales positive, permutations. After them no access can fail. A checksum is no signature: a
-//! boot loader that must refuse a forged file signs the bytes of the whole file.
+//! and every parameter within 2^16, scales positive, permutations, the flows of an ensemble
+//! alike. After them no access can fail. A checksum is no signature: a boot loader that must
+//! refuse a forged file signs the bytes of the whole file.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
@@ -87,6 +95,19 @@ use crate::Error;
 pub const MAGIC: [u8; 4] = *b"FLOW";
 /// Major and minor version that this crate writes.
 pub const VERSION: [u8; 2] = [1, 0];
+
+/// Most flows of a file, those of an ensemble.
+pub const MAX_MEMBERS: usize = 4;
+
+/// Flows that this build has room for.
+pub(crate) const MEMBERS: usize = if cfg!(feature = "ensemble") { MAX_MEMBERS } else { 1 };
+
+/// The refusal of a flow that there is no room for.
+const TOO_MANY_FLOWS: Error = if cfg!(feature = "ensemble") {
+    Error::Members { maximum: MAX_MEMBERS }
+} else {
+    Error::Feature { name: "ensemble" }
+};
 
 /// Tags of the sections.
 pub mod tag {
@@ -102,6 +123,8 @@ pub mod tag {
     pub const STANDARDISATION: u32 = 5;
     /// Rows with the log-densities that the host computed.
     pub const SELF_TEST: u32 = 6;
+    /// How the log-densities of several flows become one.
+    pub const ENSEMBLE: u32 = 7;
 }
 
 /// Magic, version and length.
@@ -127,9 +150,11 @@ pub struct Section<'m> {
 /// The sections of a file, each found once and not yet looked into.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct File<'m> {
-    pub flow: Option<&'m [u32]>,
+    /// In their order, as many as there are.
+    pub flows: [Option<&'m [u32]>; MEMBERS],
+    pub standardisations: [Option<&'m [u32]>; MEMBERS],
+    pub ensemble: Option<&'m [u32]>,
     pub names: Option<&'m [u8]>,
-    pub standardisation: Option<&'m [u32]>,
     pub calibration: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
@@ -188,10 +213,16 @@ impl<'m> File<'m> {
             rest = behind;
             let Section { tag, contents, .. } = section;
             match tag {
-                tag::FLOW => fill(&mut file.flow, tag, words(contents, malformed)?)?,
+                tag::FLOW => {
+                    append(&mut file.flows, words(contents, malformed)?).ok_or(TOO_MANY_FLOWS)?
+                }
                 tag::NAMES => fill(&mut file.names, tag, contents)?,
                 tag::STANDARDISATION => {
-                    fill(&mut file.standardisation, tag, words(contents, malformed)?)?
+                    append(&mut file.standardisations, words(contents, malformed)?)
+                        .ok_or(Error::RepeatedSection { tag })?
+                }
+                tag::ENSEMBLE if cfg!(feature = "ensemble") => {
+                    fill(&mut file.ensemble, tag, words(contents, malformed)?)?
                 }
                 tag::CALIBRATION => fill(&mut file.calibration, tag, words(contents, malformed)?)?,
                 tag::PROVENANCE => fill(&mut file.provenance, tag, contents)?,
@@ -205,6 +236,13 @@ impl<'m> File<'m> {
             count => Err(Error::TrailingBytes { count }),
         }
     }
+}
+
+/// Puts the contents into the first place that is free, if there is one.
+fn append<T>(places: &mut [Option<T>], contents: T) -> Option<()> {
+    let place = places.iter_mut().find(|place| place.is_none())?;
+    *place = Some(contents);
+    Some(())
 }
 
 fn fill<T>(place: &mut Option<T>, tag: u32, contents: T) -> Result<(), Error> {

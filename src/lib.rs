@@ -22,7 +22,8 @@
 //! # Contents
 //!
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
-//!   [`Model`] is the same with sizes known at run time and memory from the caller.
+//!   [`Model`] is the same with sizes known at run time and memory from the caller, [`Member`] one
+//!   flow of it, [`Combination`] what the flows of an ensemble come to.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -46,6 +47,8 @@ compile_error!("a model file is used where it lies, and its words are little-end
 
 mod base;
 pub mod bijection;
+mod draw;
+mod ensemble;
 mod error;
 pub mod file;
 mod flow;
@@ -54,6 +57,7 @@ mod heap;
 pub mod kernel;
 mod masked;
 mod math;
+mod member;
 mod model;
 mod network;
 mod preprocess;
@@ -64,7 +68,9 @@ mod triangular;
 pub mod write;
 
 pub use base::{Base, MAX_COMPONENTS, Mixture};
+pub use ensemble::Combination;
 pub use error::Error;
+pub use file::MAX_MEMBERS;
 pub use flow::Flow;
 #[cfg(feature = "write")]
 pub use heap::Memory;
@@ -73,7 +79,8 @@ pub use masked::{Degrees, Masked};
 #[cfg(feature = "micromath")]
 pub use math::Micromath;
 pub use math::{LIMIT, Libm, Math};
-pub use model::{MAX_CONTEXT, MAX_FEATURES, Model, Scratch, Threshold};
+pub use member::{MAX_CONTEXT, MAX_FEATURES, Member};
+pub use model::{Model, Scratch, Threshold};
 pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;

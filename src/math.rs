@@ -71,3 +71,41 @@ pub(crate) fn bounded(x: f32) -> f32 {
     let x = if x < LIMIT { x } else { LIMIT };
     if x > -LIMIT { x } else { -LIMIT }
 }
+
+/// ln of a sum of exponentials, term by term, without an exponential that overflows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSumExp {
+    largest: f32,
+    /// Relative to the largest term.
+    sum: f32,
+}
+
+impl Default for LogSumExp {
+    fn default() -> Self {
+        Self { largest: f32::MIN, sum: 0.0 }
+    }
+}
+
+impl LogSumExp {
+    /// Adds exp(term).
+    #[inline(always)]
+    pub fn add<M: Math>(&mut self, term: f32) {
+        if term > self.largest {
+            self.sum = self.sum * exp_of_difference::<M>(self.largest, term) + 1.0;
+            self.largest = term;
+        } else {
+            self.sum += exp_of_difference::<M>(term, self.largest);
+        }
+    }
+
+    /// ln of the sum of one term or more.
+    pub fn value<M: Math>(self) -> f32 {
+        self.largest + M::ln(self.sum)
+    }
+}
+
+/// exp(small - large), 0 where that is beyond f32.
+fn exp_of_difference<M: Math>(small: f32, large: f32) -> f32 {
+    let difference = small - large;
+    if difference > -80.0 { M::exp(difference) } else { 0.0 }
+}

@@ -7,37 +7,26 @@ use core::marker::PhantomData;
 use rand_core::Rng;
 
 use crate::Error;
-use crate::base::Base;
-use crate::bijection::{Layer, Record, Sizes, Work};
-use crate::file::{self, File, tag};
+use crate::bijection::Work;
+use crate::draw::draw;
+use crate::ensemble::Combination;
+use crate::file::{self, File, MEMBERS, tag};
 use crate::kernel::Units;
-use crate::math::{Libm, Math};
-use crate::network::{MAX_HIDDEN, MAX_PARAMETER};
-use crate::preprocess::Standardisation;
+use crate::math::{Libm, LogSumExp, Math};
+use crate::member::Member;
+use crate::network::MAX_HIDDEN;
 
-/// Most features of a model.
-pub const MAX_FEATURES: usize = 64;
-
-/// Most values of a context.
-pub const MAX_CONTEXT: usize = 64;
-
-/// Words in front of the layers' records.
-pub(crate) const HEADER: usize = 8;
-
-/// A normalizing flow borrowed from a model file, with the file's standardisation, threshold and
-/// names.
+/// A normalizing flow borrowed from a model file, or an ensemble of up to
+/// [`MAX_MEMBERS`](crate::MAX_MEMBERS), with the file's threshold and names.
 ///
 /// It owns nothing: the parameters stay where the file lies, in flash. The type parameter is
 /// the arithmetic of exp, ln and sqrt.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'m, M: Math = Libm> {
-    sizes: Sizes,
-    width: usize,
-    records: &'m [[u32; Record::WORDS]],
-    parameters: &'m [f32],
-    base: Base<'m>,
-    standardisation: &'m [[f32; Standardisation::WORDS]],
-    log_scale_sum: f32,
+    /// The first `count`; the rest of the places repeat the first one.
+    members: [Member<'m>; MEMBERS],
+    count: usize,
+    combination: Option<Combination<'m>>,
     threshold: Option<Threshold>,
     names: &'m [u8],
     provenance: &'m str,
@@ -105,69 +94,25 @@ impl<'m, M: Math> Model<'m, M> {
     /// `bytes` is exactly one file and starts on a 4-byte boundary.
     pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, Error> {
         let file = File::open(bytes)?;
-        let flow = file.flow.ok_or(Error::MissingSection { tag: tag::FLOW })?;
-        let names = file.names.ok_or(Error::MissingSection { tag: tag::NAMES })?;
-        let standardisation =
-            file.standardisation.ok_or(Error::MissingSection { tag: tag::STANDARDISATION })?;
-
-        let length = |tag, actual, expected| Error::SectionLength { tag, actual, expected };
-        let (header, body) =
-            flow.split_first_chunk::<HEADER>().ok_or(length(tag::FLOW, flow.len(), HEADER))?;
-        let [features, context, base, math, layers, parameters, first, second] = *header;
-        let sizes = Sizes { features: features as usize, context: context as usize };
-        let (layers, parameters) = (layers as usize, parameters as usize);
-        let Sizes { features, context } = sizes;
-        if context > MAX_CONTEXT {
-            return Err(Error::Context { file: context, firmware: MAX_CONTEXT });
-        }
-        if context > 0 && cfg!(not(feature = "context")) {
-            return Err(Error::Feature { name: "context" });
-        }
-        if !(2..=MAX_FEATURES).contains(&features) {
-            return Err(Error::Features { file: features, firmware: MAX_FEATURES });
-        }
-        let expected = layers
-            .checked_mul(Record::WORDS)
-            .and_then(|words| words.checked_add(parameters))
-            .unwrap_or(usize::MAX);
-        let wrong_flow = length(tag::FLOW, body.len(), expected);
-        if body.len() != expected {
-            return Err(wrong_flow);
-        }
-        let (records, parameters) =
-            body.split_at_checked(layers * Record::WORDS).ok_or(wrong_flow)?;
-        let (records, _) = records.as_chunks();
-        let parameters: &[f32] = bytemuck::must_cast_slice(parameters);
-
-        let (standardisation, rest) =
-            bytemuck::must_cast_slice::<u32, f32>(standardisation).as_chunks();
-        if standardisation.len() != features + context || !rest.is_empty() {
-            let actual = standardisation.len() * Standardisation::WORDS + rest.len();
-            let expected = (features + context) * Standardisation::WORDS;
-            return Err(length(tag::STANDARDISATION, actual, expected));
-        }
-
+        let missing = |tag| Error::MissingSection { tag };
+        let [flow, ..] = file.flows;
+        let flow = flow.ok_or(missing(tag::FLOW))?;
+        let names = file.names.ok_or(missing(tag::NAMES))?;
+        let [standardisation, ..] = file.standardisations;
+        let standardisation = standardisation.ok_or(missing(tag::STANDARDISATION))?;
+        let (first, math) = Member::read(flow, standardisation)?;
         let mut model = Self {
-            sizes,
-            width: 0,
-            records,
-            parameters,
-            base: Base::StandardNormal,
-            standardisation,
-            log_scale_sum: 0.0,
+            members: [first; MEMBERS],
+            count: 1,
+            combination: None,
             threshold: None,
             names,
             provenance: "",
             self_test: &[],
             math: PhantomData,
         };
-        let behind = model.check_layers()?;
-        model.base = Base::read(base, [first, second], features, behind)?;
-        for (feature, words) in model.standardisation.iter().enumerate() {
-            Standardisation::read(*words).check(feature)?;
-        }
-        for standardisation in model.standardisations() {
-            model.log_scale_sum += standardisation.log_scale();
+        if cfg!(feature = "ensemble") {
+            model.read_others(&file, math)?;
         }
         model.check_names()?;
         if let Some(words) = file.calibration {
@@ -177,10 +122,10 @@ impl<'m, M: Math> Model<'m, M> {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
         }
         if let Some(words) = file.self_test {
-            let vector = features + context + 1;
+            let vector = model.vector();
             if !words.len().is_multiple_of(vector) {
-                let expected = words.len().next_multiple_of(vector);
-                return Err(length(tag::SELF_TEST, words.len(), expected));
+                let (actual, expected) = (words.len(), words.len().next_multiple_of(vector));
+                return Err(Error::SectionLength { tag: tag::SELF_TEST, actual, expected });
             }
             model.self_test = words;
         }
@@ -197,35 +142,41 @@ impl<'m, M: Math> Model<'m, M> {
         Self::from_bytes(bytes.ok_or(Error::Length { stated, actual: slot.len() })?)
     }
 
-    /// Reads every layer once, so that no later walk can fail, and notes the widest. Returns the
-    /// parameters behind them.
-    fn check_layers(&mut self) -> Result<&'m [f32], Error> {
-        let mut rest = self.parameters;
-        for (number, words) in self.records.iter().enumerate() {
-            let record = Record { layer: number, words };
-            let [kind, offset, length, ..] = *words;
-            let layer = Layer::new(&record, self.sizes, rest)
-                .ok_or_else(|| Layer::refusal(number, kind))?;
-            let expected_offset = self.parameters.len() - rest.len();
-            let expected_length = layer.check(&record, self.sizes.features)?;
-            if (offset as usize, length as usize) != (expected_offset, expected_length) {
-                let layer = number;
-                return Err(Error::Parameters {
-                    layer,
-                    offset,
-                    length,
-                    expected_offset,
-                    expected_length,
-                });
+    /// Reads the flows behind the first one, whose arithmetic is `math`, and how their
+    /// log-densities become one.
+    fn read_others(&mut self, file: &File<'m>, math: u32) -> Result<(), Error> {
+        let [first, places @ ..] = &mut self.members;
+        let [_, flows @ ..] = &file.flows;
+        let [_, standardisations @ ..] = &file.standardisations;
+        for (place, sections) in places.iter_mut().zip(flows.iter().zip(standardisations)) {
+            let (flow, standardisation) = match sections {
+                (Some(flow), Some(standardisation)) => (flow, standardisation),
+                (Some(_), None) => return Err(Error::MissingSection { tag: tag::STANDARDISATION }),
+                (None, Some(_)) => {
+                    return Err(Error::RepeatedSection { tag: tag::STANDARDISATION });
+                }
+                (None, None) => break,
+            };
+            let (member, own) = Member::read(flow, standardisation)?;
+            if (member.sizes(), own) != (first.sizes(), math) {
+                return Err(Error::Member { member: self.count });
             }
-            let (own, behind) = rest.split_at_checked(expected_length).unwrap_or_default();
-            if let Some(index) = own.iter().position(|parameter| !is_bounded(*parameter)) {
-                return Err(Error::Parameter { layer: number, index });
-            }
-            self.width = self.width.max(layer.width());
-            rest = behind;
+            *place = member;
+            self.count += 1;
         }
-        Ok(rest)
+        self.combination = match (self.count, file.ensemble) {
+            (1, None) => None,
+            (1, Some(_)) => return Err(Error::NoEnsemble),
+            (_, None) => return Err(Error::MissingSection { tag: tag::ENSEMBLE }),
+            (count, Some(words)) => Some(Combination::read(words, count)?),
+        };
+        Ok(())
+    }
+
+    /// Words of a self-test vector.
+    fn vector(&self) -> usize {
+        // A model has features, but the compiler cannot know, and would keep a panic for 0 words.
+        (self.features() + self.context() + 1).max(1)
     }
 
     fn check_names(&self) -> Result<(), Error> {
@@ -243,17 +194,41 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Number of features, D.
     pub fn features(&self) -> usize {
-        self.sizes.features
+        self.first().sizes().features
     }
 
     /// Number of values of the context that the density is conditioned on, C; 0 for most models.
     pub fn context(&self) -> usize {
-        if cfg!(feature = "context") { self.sizes.context } else { 0 }
+        if cfg!(feature = "context") { self.first().sizes().context } else { 0 }
     }
 
     /// Units of the widest hidden layer, in whole blocks of 8.
     pub fn width(&self) -> usize {
-        self.width
+        self.members().iter().map(Member::width).fold(0, usize::max)
+    }
+
+    /// The flows: one, or those of an ensemble.
+    pub fn members(&self) -> &[Member<'m>] {
+        let count = if cfg!(feature = "ensemble") { self.count } else { 1 };
+        self.members.get(..count).unwrap_or_default()
+    }
+
+    /// How the log-densities of an ensemble become one; none where there is one flow.
+    pub fn combination(&self) -> Option<Combination<'m>> {
+        if cfg!(feature = "ensemble") { self.combination } else { None }
+    }
+
+    fn first(&self) -> &Member<'m> {
+        let [first, ..] = &self.members;
+        first
+    }
+
+    /// The flow of a model that is no ensemble.
+    fn only(&self) -> Result<&Member<'m>, Error> {
+        match self.combination() {
+            None => Ok(self.first()),
+            Some(_) => Err(Error::Ensemble { reason: "each flow has a base of its own" }),
+        }
     }
 
     /// Names of the features, in their order.
@@ -297,58 +272,29 @@ impl<'m, M: Math> Model<'m, M> {
         }
     }
 
-    /// How each feature is standardised.
-    pub fn standardisations(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = Standardisation> + use<'m, M> {
-        let features = self.standardisation.get(..self.features()).unwrap_or_default();
-        features.iter().map(|words| Standardisation::read(*words))
-    }
-
-    /// How each value of the context is standardised.
-    pub fn context_standardisations(&self) -> impl Iterator<Item = Standardisation> + use<'m, M> {
-        let context = self.standardisation.get(self.features()..).unwrap_or_default();
-        context.iter().map(|words| Standardisation::read(*words))
-    }
-
     /// The sum of ln scale over the features: log-density of the standardised row minus that of
-    /// the raw row, in nats.
+    /// the raw row, in nats. In an ensemble the members' mean, which is exact for a mean of
+    /// log-densities and for flows of one standardisation.
     pub fn log_scale_sum(&self) -> f32 {
-        self.log_scale_sum
-    }
-
-    /// The layers, in the order of the inverse (x to z).
-    pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer<'m>> + use<'m, M> {
-        let (sizes, parameters) = (self.sizes, self.parameters);
-        self.records.iter().enumerate().filter_map(move |(layer, words)| {
-            // Each was made once before, in `check_layers`, hence none is left out here.
-            let record = Record { layer, words };
-            let [_, offset, ..] = *words;
-            Layer::new(&record, sizes, parameters.get(offset as usize..)?)
-        })
+        let sum: f32 = self.members().iter().map(Member::log_scale_sum).sum();
+        sum / self.members().len() as f32
     }
 
     /// Products of one log-density, the zeros that a ReLU makes included.
     pub fn multiply_adds(&self) -> usize {
-        let layers: usize = self.layers().map(|layer| layer.multiply_adds()).sum();
-        layers + self.base.multiply_adds()
+        self.members().iter().map(Member::multiply_adds).sum()
     }
 
     /// The Cargo features of this crate that the model needs; one may come more than once.
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
-        let layers = self.layers().flat_map(|layer| layer.cargo_features());
-        let context = (self.context() > 0).then_some("context");
-        layers.chain([self.base.cargo_feature(), context]).flatten()
+        let ensemble = self.combination().map(|_| "ensemble");
+        let members = self.members.into_iter().take(self.members().len());
+        members.flat_map(|member| member.cargo_features()).chain(ensemble)
     }
 
-    /// The base density.
-    pub fn base(&self) -> Base<'m> {
-        self.base
-    }
-
-    /// Number of parameters: weights, biases, entries of permutations, and those of the base.
+    /// Number of parameters: weights, biases, entries of permutations, and those of the bases.
     pub fn parameters(&self) -> usize {
-        self.parameters.len()
+        self.members().iter().map(Member::parameters).sum()
     }
 
     /// The threshold in the file, if it has one.
@@ -362,6 +308,8 @@ impl<'m, M: Math> Model<'m, M> {
     }
 
     /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
+    ///
+    /// An ensemble has no such map: each of its flows has a base of its own.
     pub fn inverse(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.inverse_given(row, &[], scratch)
     }
@@ -373,12 +321,15 @@ impl<'m, M: Math> Model<'m, M> {
         context: &[f32],
         scratch: &mut Scratch,
     ) -> Result<f32, Error> {
+        let flow = self.only()?;
         self.check_row(row)?;
-        let (_, mut work) = self.prepare(context, scratch)?;
-        Ok(self.do_inverse(row, &mut work))
+        let (_, mut work) = self.prepare(flow, context, scratch)?;
+        Ok(flow.inverse::<M>(row, &mut work))
     }
 
     /// Maps a base sample to a raw row, in place. Returns log |det dx/dz|, in nats.
+    ///
+    /// An ensemble has no such map: each of its flows has a base of its own.
     pub fn forward(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.forward_given(row, &[], scratch)
     }
@@ -390,15 +341,27 @@ impl<'m, M: Math> Model<'m, M> {
         context: &[f32],
         scratch: &mut Scratch,
     ) -> Result<f32, Error> {
+        self.member_forward(self.only()?, row, context, scratch)
+    }
+
+    #[inline(always)]
+    fn member_forward(
+        &self,
+        member: &Member<'m>,
+        row: &mut [f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
         self.check_row(row)?;
-        let (_, mut work) = self.prepare(context, scratch)?;
-        Ok(self.do_forward(row, &mut work))
+        let (_, mut work) = self.prepare(member, context, scratch)?;
+        Ok(member.forward::<M>(row, &mut work))
     }
 
     /// Natural logarithm of the density at `x`, in nats and raw units.
     ///
     /// Finite for every finite row: far outside of the training rows it saturates, since
-    /// values between layers are held inside 2^20.
+    /// values between layers are held inside 2^20. Of an ensemble it is what its
+    /// [`Combination`] says.
     pub fn log_density(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.log_density_given(x, &[], scratch)
     }
@@ -411,12 +374,51 @@ impl<'m, M: Math> Model<'m, M> {
         scratch: &mut Scratch,
     ) -> Result<f32, Error> {
         self.check_row(x)?;
-        let (row, mut work) = self.prepare(context, scratch)?;
+        match self.combination() {
+            None => self.member_log_density(self.first(), x, context, scratch),
+            Some(combination) => self.combined(combination, x, context, scratch),
+        }
+    }
+
+    #[inline(always)]
+    fn member_log_density(
+        &self,
+        member: &Member<'m>,
+        x: &[f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
+        let (row, mut work) = self.prepare(member, context, scratch)?;
         for (value, x) in row.iter_mut().zip(x) {
             *value = *x;
         }
-        let log_det_jacobian = self.do_inverse(row, &mut work);
-        Ok(self.base.log_density::<M>(row, work.row) + log_det_jacobian)
+        Ok(member.log_density::<M>(row, &mut work))
+    }
+
+    /// The members' log-densities one after the other, each in the whole scratch, and what they
+    /// come to.
+    fn combined(
+        &self,
+        combination: Combination,
+        x: &[f32],
+        context: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<f32, Error> {
+        let members = self.members();
+        let (mut sum, mut mixture) = (0.0, LogSumExp::default());
+        for (number, member) in members.iter().enumerate() {
+            let own = self.member_log_density(member, x, context, scratch)?;
+            match combination {
+                Combination::Mean => sum += own,
+                Combination::Mixture(log_weights) => {
+                    mixture.add::<M>(log_weights.get(number).copied().unwrap_or(0.0) + own);
+                }
+            }
+        }
+        Ok(match combination {
+            Combination::Mean => sum / members.len() as f32,
+            Combination::Mixture(_) => mixture.value::<M>(),
+        })
     }
 
     /// The anomaly score: minus the log-density, so that it grows with abnormality.
@@ -452,6 +454,9 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Fills `x` with a draw from the model; `temperature` scales the base's standard
     /// deviation, 1 for the model's own density.
+    ///
+    /// Of a mixture it draws a member by its share, and then from it. A mean of log-densities is
+    /// no density, and refused.
     pub fn sample<R: Rng>(
         &self,
         random: &mut R,
@@ -474,16 +479,26 @@ impl<'m, M: Math> Model<'m, M> {
         if !(0.0..=f32::MAX).contains(&temperature) {
             return Err(Error::Temperature);
         }
-        self.base.sample::<M, R>(random, temperature, x)?;
-        self.forward_given(x, context, scratch).map(|_| ())
+        let member = match self.combination() {
+            None => self.first(),
+            Some(Combination::Mixture(log_weights)) => {
+                let members = log_weights.iter().copied().zip(self.members());
+                draw::<M, R, _>(members, random).unwrap_or(self.first())
+            }
+            Some(Combination::Mean) => {
+                let reason = "a mean of log-densities is no density to sample from";
+                return Err(Error::Ensemble { reason });
+            }
+        };
+        member.base().sample::<M, R>(random, temperature, x)?;
+        self.member_forward(member, x, context, scratch).map(|_| ())
     }
 
     /// Computes the log-densities of the file's self-test vectors and compares their bits with
     /// the host's. Returns how many there are.
     pub fn self_test(&self, scratch: &mut Scratch) -> Result<usize, Error> {
         let mut vectors = 0;
-        let words = (self.features() + self.context() + 1).max(1);
-        for (vector, words) in self.self_test.chunks(words).enumerate() {
+        for (vector, words) in self.self_test.chunks(self.vector()).enumerate() {
             let Some((expected, row)) = words.split_last() else { break };
             let row: &[f32] = bytemuck::must_cast_slice(row);
             let Some((x, context)) = row.split_at_checked(self.features()) else { break };
@@ -496,15 +511,16 @@ impl<'m, M: Math> Model<'m, M> {
         Ok(vectors)
     }
 
-    /// Standardises the context into the scratch, and shortens every part of it to what the model
-    /// uses; a row, and what a layer is given.
+    /// Standardises the context into the scratch as `member` does, and shortens every part of it
+    /// to what the model uses; a row, and what a layer is given.
     #[inline(always)]
     fn prepare<'w>(
         &self,
+        member: &Member<'m>,
         context: &[f32],
         scratch: &'w mut Scratch,
     ) -> Result<(&'w mut [f32], Work<'w>), Error> {
-        let (features, expected, width) = (self.features(), self.context(), self.width);
+        let (features, expected, width) = (self.features(), self.context(), self.width());
         if context.len() != expected {
             return Err(Error::ContextLength { found: context.len(), expected });
         }
@@ -519,35 +535,10 @@ impl<'m, M: Math> Model<'m, M> {
             }
             *own = *value;
         }
-        for (own, standardisation) in own.iter_mut().zip(self.context_standardisations()) {
+        for (own, standardisation) in own.iter_mut().zip(member.context_standardisations()) {
             *own = standardisation.inverse(*own);
         }
         Ok((row, Work { context: own, row: spare, network }))
-    }
-
-    // Not inlined, so that every size of `Flow` and every caller shares one copy.
-    #[inline(never)]
-    fn do_forward(&self, row: &mut [f32], work: &mut Work) -> f32 {
-        let mut log_det_jacobian = self.log_scale_sum;
-        for layer in self.layers().rev() {
-            log_det_jacobian += layer.forward::<M>(row, work);
-        }
-        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
-            *value = standardisation.forward(*value);
-        }
-        log_det_jacobian
-    }
-
-    #[inline(never)]
-    fn do_inverse(&self, row: &mut [f32], work: &mut Work) -> f32 {
-        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
-            *value = standardisation.inverse(*value);
-        }
-        let mut log_det_jacobian = -self.log_scale_sum;
-        for layer in self.layers() {
-            log_det_jacobian += layer.inverse::<M>(row, work);
-        }
-        log_det_jacobian
     }
 
     fn check_row(&self, row: &[f32]) -> Result<(), Error> {
@@ -559,11 +550,6 @@ impl<'m, M: Math> Model<'m, M> {
             None => Ok(()),
         }
     }
-}
-
-/// Whether |x| is at most [`MAX_PARAMETER`], and a number.
-fn is_bounded(x: f32) -> bool {
-    x.abs() <= MAX_PARAMETER
 }
 
 fn read_threshold(words: &[u32]) -> Result<Threshold, Error> {

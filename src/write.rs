@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::base;
 use crate::bijection::{Half, Kind, Record, Side, Sizes};
+use crate::ensemble;
 use crate::file::{MAGIC, Section, VERSION, checksum, tag};
 use crate::kernel::{ROWS, bias_position, blocks, position};
 use crate::masked::Degrees;
@@ -42,6 +43,10 @@ pub struct Description {
     pub layers: Vec<Layer>,
     /// The density behind the last layer.
     pub base: Base,
+    /// Further flows, which make the model an ensemble; nothing for most models.
+    pub others: Vec<Member>,
+    /// What the log-densities of an ensemble come to; unused where there are no others.
+    pub combination: Combination,
     /// [`Math::ID`] of the arithmetic that the threshold and the self-test hold for.
     pub math: u32,
     /// The score above which a row is an anomaly.
@@ -53,19 +58,54 @@ pub struct Description {
 }
 
 impl Default for Description {
-    /// No features, no layers, a standard normal base, [`Libm`].
+    /// No features, one flow without layers, a standard normal base, [`Libm`].
     fn default() -> Self {
         Self {
             features: Vec::new(),
             context: Vec::new(),
             layers: Vec::new(),
             base: Base::default(),
+            others: Vec::new(),
+            combination: Combination::default(),
             math: Libm::ID,
             threshold: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
     }
+}
+
+/// A further flow of an ensemble, over the same rows as the first one.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// As in [`Description`]. The flow may standardise them otherwise; their names are the first
+    /// flow's, whatever is said here.
+    pub features: Vec<Feature>,
+    /// As in [`Description`], like the features.
+    pub context: Vec<Feature>,
+    /// As in [`Description`].
+    pub layers: Vec<Layer>,
+    /// As in [`Description`].
+    pub base: Base,
+}
+
+/// How the log-densities of an ensemble become one, see [`crate::Combination`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Combination {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The log-density of a mixture; ln of each flow's share, the first one's first.
+    Mixture(Vec<f32>),
+}
+
+/// What is written of one flow, the first one or another.
+#[derive(Clone, Copy)]
+struct Flow<'d> {
+    features: &'d [Feature],
+    context: &'d [Feature],
+    layers: &'d [Layer],
+    base: &'d Base,
 }
 
 /// A feature's name and standardisation, in its own unit.
@@ -199,11 +239,14 @@ impl Description {
     /// Where a matrix does not have the size it says. Whether the model makes sense is for
     /// [`Model::from_bytes`](crate::Model::from_bytes) to say.
     pub fn to_file(&self) -> ModelFile {
-        let mut sections = alloc::vec![
-            (tag::FLOW, bytes_of(&self.flow_words())),
-            (tag::STANDARDISATION, bytes_of(&self.standardisation_words())),
-            (tag::NAMES, self.names()),
-        ];
+        let mut sections = Vec::new();
+        sections.extend(self.flows().map(|flow| (tag::FLOW, bytes_of(&flow.words(self.math)))));
+        let standardisations = self.flows().map(|flow| bytes_of(&flow.standardisation_words()));
+        sections.extend(standardisations.map(|bytes| (tag::STANDARDISATION, bytes)));
+        sections.push((tag::NAMES, self.names()));
+        if !self.others.is_empty() {
+            sections.push((tag::ENSEMBLE, bytes_of(&self.combination.words())));
+        }
         if let Some(Threshold { rows, false_alarm_rate, score }) = self.threshold {
             let words = [rows, false_alarm_rate.to_bits(), score.to_bits()];
             sections.push((tag::CALIBRATION, bytes_of(&words)));
@@ -222,12 +265,41 @@ impl Description {
         envelope(&sections)
     }
 
-    fn flow_words(&self) -> Vec<u32> {
+    /// The first flow and the others.
+    fn flows(&self) -> impl Iterator<Item = Flow<'_>> {
+        let Self { features, context, layers, base, .. } = self;
+        let others = self.others.iter().map(|other| {
+            let Member { features, context, layers, base } = other;
+            Flow { features, context, layers, base }
+        });
+        core::iter::once(Flow { features, context, layers, base }).chain(others)
+    }
+
+    fn names(&self) -> Vec<u8> {
+        let columns = self.features.iter().chain(&self.context);
+        columns.flat_map(|feature| encode(&feature.name.as_str())).collect()
+    }
+}
+
+impl Combination {
+    /// Section 7.
+    fn words(&self) -> Vec<u32> {
+        let (kind, log_weights) = match self {
+            Self::Mean => (ensemble::Combination::MEAN, &[][..]),
+            Self::Mixture(log_weights) => (ensemble::Combination::MIXTURE, &log_weights[..]),
+        };
+        core::iter::once(kind).chain(log_weights.iter().map(|weight| weight.to_bits())).collect()
+    }
+}
+
+impl Flow<'_> {
+    /// Section 1.
+    fn words(self, math: u32) -> Vec<u32> {
         let sizes = Sizes { features: self.features.len(), context: self.context.len() };
         let Sizes { features, context } = sizes;
         let mut records = Vec::new();
         let mut parameters: Vec<f32> = Vec::new();
-        for layer in &self.layers {
+        for layer in self.layers {
             let offset = parameters.len();
             let (kind, settings) = layer.append(sizes, &mut parameters);
             let mut record =
@@ -241,7 +313,7 @@ impl Description {
             features as u32,
             context as u32,
             base,
-            self.math,
+            math,
             self.layers.len() as u32,
             parameters.len() as u32,
             first,
@@ -252,18 +324,11 @@ impl Description {
         words
     }
 
-    fn standardisation_words(&self) -> Vec<u32> {
-        let values = self.columns().flat_map(|f| [f.centre, f.scale, f.low, f.high]);
+    /// Section 5.
+    fn standardisation_words(self) -> Vec<u32> {
+        let columns = self.features.iter().chain(self.context);
+        let values = columns.flat_map(|f| [f.centre, f.scale, f.low, f.high]);
         values.map(f32::to_bits).collect()
-    }
-
-    /// The features and the context.
-    fn columns(&self) -> impl Iterator<Item = &Feature> {
-        self.features.iter().chain(&self.context)
-    }
-
-    fn names(&self) -> Vec<u8> {
-        self.columns().flat_map(|feature| encode(&feature.name.as_str())).collect()
     }
 }
 

@@ -4,12 +4,13 @@ mod models;
 
 use flowlet::bijection::Kind;
 use flowlet::{Error, Libm, Model};
-use models::{bases, conditional, examples};
+use models::{bases, conditional, ensembles, examples};
 
 fn is_on(feature: &str) -> bool {
     match feature {
         "autoregressive" => cfg!(feature = "autoregressive"),
         "context" => cfg!(feature = "context"),
+        "ensemble" => cfg!(feature = "ensemble"),
         "linear" => cfg!(feature = "linear"),
         "mixture" => cfg!(feature = "mixture"),
         "spline" => cfg!(feature = "spline"),
@@ -21,7 +22,7 @@ fn is_on(feature: &str) -> bool {
 #[test]
 fn a_missing_part_is_named() {
     let kinds = Kind::ALL.iter().flat_map(|kind| examples(*kind, 1));
-    for example in kinds.chain(bases(1)).chain(conditional(1)) {
+    for example in kinds.chain(bases(1)).chain(conditional(1)).chain(ensembles(1)) {
         let file = example.description.to_file();
         match Model::<Libm>::from_bytes(file.bytes()) {
             Ok(model) => {

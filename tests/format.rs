@@ -3,7 +3,9 @@
 mod models;
 
 use flowlet::file::{MAGIC, Section, VERSION, checksum, tag};
-use flowlet::write::{Base, Component, Description, Layer, ModelFile, envelope};
+use flowlet::write::{
+    Base, Combination, Component, Description, Layer, Member, ModelFile, envelope,
+};
 use flowlet::{Error, Flow, Libm, Memory, Model, Scratch, Units};
 use models::{Random, goldens, small};
 
@@ -85,7 +87,7 @@ fn the_golden_file_is_read_as_it_was() {
     assert_eq!(flow.threshold(), small().threshold);
     assert_eq!(flow.model().provenance(), "generator=tests\n");
     assert_eq!(flow.self_test(), Ok(2));
-    assert_eq!(flow.model().layers().count(), 3);
+    assert_eq!(flow.model().members()[0].layers().count(), 3);
 }
 
 #[test]
@@ -181,6 +183,8 @@ fn is_tested(error: &Error) -> bool {
         Error::Calibration | Error::Provenance | Error::Math { .. } => true,
         Error::FeatureName { .. } | Error::RowLength { .. } | Error::Scratch { .. } => true,
         Error::NoThreshold | Error::SelfTest { .. } => true,
+        Error::Members { .. } | Error::Member { .. } | Error::NoEnsemble => true,
+        Error::Combination { .. } | Error::LogWeight { .. } | Error::Ensemble { .. } => true,
         _ => false,
     }
 }
@@ -359,7 +363,12 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
         assert_eq!(open(envelope(&without).bytes()), expected, "without section {tag}");
         let again: Vec<_> =
             all.iter().chain(all.iter().filter(|(other, _)| other == tag)).cloned().collect();
-        assert_eq!(open(envelope(&again).bytes()), Err(Error::RepeatedSection { tag: *tag }));
+        let expected = match *tag {
+            // A second flow needs a second standardisation.
+            tag::FLOW => Error::MissingSection { tag: tag::STANDARDISATION },
+            tag => Error::RepeatedSection { tag },
+        };
+        assert_eq!(open(envelope(&again).bytes()), Err(expected));
         // A word more or less in each.
         for change in [-1isize, 1] {
             let mut altered = all.clone();
@@ -378,6 +387,86 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
     bytes[10] += 1;
     repair(&mut bytes);
     assert_eq!(open(&bytes), Err(Error::Malformed { section: 6 }));
+}
+
+/// `members` flows, each the small one's.
+fn ensemble(members: usize, combination: Combination) -> Description {
+    let Description { features, context, layers, base, .. } = small();
+    let other = Member { features, context, layers, base };
+    Description { others: vec![other; members - 1], combination, self_test: Vec::new(), ..small() }
+}
+
+#[test]
+fn flows_that_make_no_ensemble_are_refused() {
+    let refused = |description: &Description, refusal: Error| {
+        assert!(is_tested(&refusal));
+        assert_eq!(open(description.to_file().bytes()), Err(refusal));
+    };
+    for members in 2..=4 {
+        assert_eq!(open(ensemble(members, Combination::Mean).to_file().bytes()), Ok(()));
+    }
+    refused(&ensemble(5, Combination::Mean), Error::Members { maximum: 4 });
+
+    let ensemble_tag = tag::ENSEMBLE;
+    let equal = |members: usize| vec![-(members as f32).ln(); members];
+    let mixture = |log_weights| ensemble(3, Combination::Mixture(log_weights));
+    assert_eq!(open(mixture(equal(3)).to_file().bytes()), Ok(()));
+    let length = |actual, expected| Error::SectionLength { tag: ensemble_tag, actual, expected };
+    refused(&mixture(equal(2)), length(3, 4));
+    refused(&mixture(equal(4)), length(5, 4));
+    refused(&mixture(vec![0.5, -1.0, -1.0]), Error::LogWeight { member: 0 });
+    refused(&mixture(vec![-1.0, f32::NAN, -1.0]), Error::LogWeight { member: 1 });
+    refused(&mixture(vec![-1.0, -1.0, f32::NEG_INFINITY]), Error::LogWeight { member: 2 });
+    refused(&mixture(vec![-2.0; 3]), Error::LogWeight { member: 3 });
+    for kind in [0, 3, u32::MAX] {
+        let file = with_word(&mixture(equal(3)), ensemble_tag, 0, kind);
+        assert_eq!(open(file.bytes()), Err(Error::Combination { kind }));
+    }
+    let mean = with_word(&mixture(equal(3)), ensemble_tag, 0, 1);
+    assert_eq!(open(mean.bytes()), Err(length(4, 1)));
+    let bare = with_word(&ensemble(3, Combination::Mean), ensemble_tag, 0, 2);
+    assert_eq!(open(bare.bytes()), Err(length(1, 4)));
+
+    // Flows that do not take the same rows.
+    let mut wider = ensemble(2, Combination::Mean);
+    let other = &mut wider.others[0];
+    (other.layers, other.features) = (Vec::new(), Random::new(1).features(4));
+    refused(&wider, Error::Member { member: 1 });
+    let mut given = ensemble(3, Combination::Mean);
+    let other = &mut given.others[1];
+    (other.layers, other.context) = (Vec::new(), Random::new(1).features(1));
+    refused(&given, Error::Member { member: 2 });
+    let mut sections = sections(&ensemble(2, Combination::Mean).to_file());
+    sections[1].1[12] = 2;
+    assert_eq!(open(envelope(&sections).bytes()), Err(Error::Member { member: 1 }));
+}
+
+#[test]
+fn an_ensemble_without_its_sections_is_refused() {
+    let all = sections(&ensemble(3, Combination::Mean).to_file());
+    let without = |tag, count| {
+        let mut left = count;
+        let mut keep = |other| {
+            other != tag || left == 0 || {
+                left -= 1;
+                false
+            }
+        };
+        all.iter().filter(|(other, _)| keep(*other)).cloned().collect::<Vec<_>>()
+    };
+    let cases = [
+        (without(tag::ENSEMBLE, 1), Error::MissingSection { tag: tag::ENSEMBLE }),
+        (without(tag::STANDARDISATION, 1), Error::MissingSection { tag: tag::STANDARDISATION }),
+        (without(tag::FLOW, 1), Error::RepeatedSection { tag: tag::STANDARDISATION }),
+    ];
+    for (sections, refusal) in cases {
+        assert_eq!(open(envelope(&sections).bytes()), Err(refusal));
+    }
+    let again = [all.clone(), vec![(tag::ENSEMBLE, vec![1, 0, 0, 0])]].concat();
+    let repeated = Error::RepeatedSection { tag: tag::ENSEMBLE };
+    assert_eq!(open(envelope(&again).bytes()), Err(repeated));
+    let alone = [sections(&small().to_file()), vec![(tag::ENSEMBLE, vec![1, 0, 0, 0])]].concat();
+    assert_eq!(open(envelope(&alone).bytes()), Err(Error::NoEnsemble));
 }
 
 #[test]

@@ -3,17 +3,31 @@
 mod models;
 
 use flowlet::bijection::Kind;
+use flowlet::write::Combination;
 use flowlet::{Error, Flow, Libm, Memory, Model};
-use models::{Example, Random, bases, conditional, examples, oracle};
+use models::{Example, Random, bases, conditional, ensembles, examples, members, oracle};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Calls `law` with every example of every kind and base, its model, a fresh row and a fresh
-/// context.
-fn for_all(seed: u64, law: impl Fn(&Example, &Model<Libm>, &[f32], &[f32])) {
-    let kinds = Kind::ALL.iter().flat_map(|kind| examples(*kind, seed));
-    for example in kinds.chain(bases(seed)).chain(conditional(seed)) {
+/// Every example of every kind and base.
+fn flows(seed: u64) -> impl Iterator<Item = Example> {
+    let kinds = Kind::ALL.iter().flat_map(move |kind| examples(*kind, seed));
+    kinds.chain(bases(seed)).chain(conditional(seed))
+}
+
+/// The flows, and ensembles of them.
+fn all(seed: u64) -> impl Iterator<Item = Example> {
+    flows(seed).chain(ensembles(seed))
+}
+
+/// Calls `law` with every example, its model, a fresh row and a fresh context.
+fn for_all(
+    examples: impl Iterator<Item = Example>,
+    seed: u64,
+    law: impl Fn(&Example, &Model<Libm>, &[f32], &[f32]),
+) {
+    for example in examples {
         let file = example.description.to_file();
         let model = Model::from_bytes(file.bytes()).expect("a model just written");
         let mut random = Random::new(seed ^ 0x5eed);
@@ -34,7 +48,7 @@ proptest! {
 
     #[test]
     fn forward_undoes_inverse(seed: u64) {
-        for_all(seed, |example, model, x, context| {
+        for_all(flows(seed), seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
             let mut row = x.to_vec();
             let there = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
@@ -48,7 +62,7 @@ proptest! {
 
     #[test]
     fn inverse_undoes_forward(seed: u64) {
-        for_all(seed, |example, model, x, context| {
+        for_all(flows(seed), seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
             let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
             let mut row = z.clone();
@@ -63,7 +77,7 @@ proptest! {
 
     #[test]
     fn log_density_is_the_one_in_double_precision(seed: u64) {
-        for_all(seed, |example, model, x, context| {
+        for_all(all(seed), seed, |example, model, x, context| {
             let found = model.log_density_given(x, context, &mut Memory::of(model).scratch()).expect("finite");
             assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x, context), 1e-4);
         });
@@ -71,7 +85,7 @@ proptest! {
 
     #[test]
     fn log_det_jacobian_is_that_of_the_jacobian(seed: u64) {
-        for_all(seed, |example, model, x, context| {
+        for_all(flows(seed), seed, |example, model, x, context| {
             // Differences of 64 features take a minute and show what 17 show.
             if x.len() > 20 {
                 return;
@@ -85,7 +99,7 @@ proptest! {
 
     #[test]
     fn no_finite_row_gives_anything_but_finite_numbers(seed: u64) {
-        for_all(seed, |example, model, x, context| {
+        for_all(all(seed), seed, |example, model, x, context| {
             let mut random = Random::new(seed);
             let extremes = [1e-30, 1e30, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45, 0.0, -0.0];
             let mut mixed = || extremes[(random.uniform().abs() * extremes.len() as f32) as usize % extremes.len()];
@@ -95,7 +109,9 @@ proptest! {
                 let mut memory = Memory::of(model);
                 let log_density = model.log_density_given(&row, context, &mut memory.scratch()).expect("a finite row");
                 assert!(log_density.is_finite(), "{}: {log_density} at {row:?}", example.name);
-                for direction in [Model::inverse_given, Model::forward_given] {
+                // An ensemble has no directions.
+                let both = [Model::inverse_given, Model::forward_given];
+                for direction in both.into_iter().filter(|_| model.combination().is_none()) {
                     let mut mapped = row.clone();
                     let log_det = direction(model, &mut mapped, context, &mut memory.scratch()).expect("a finite row");
                     assert!(log_det.is_finite(), "{}: {log_det} at {row:?}", example.name);
@@ -108,7 +124,7 @@ proptest! {
 
 #[test]
 fn a_second_call_gives_the_same_bits() {
-    for_all(3, |_, model, x, context| {
+    for_all(all(3), 3, |_, model, x, context| {
         let mut memory = Memory::of(model);
         let first = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
         let second = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
@@ -208,6 +224,165 @@ fn a_density_of_two_features_integrates_to_one() {
         integral *= f64::from(step * step * a.scale * b.scale);
         assert!((integral - 1.0).abs() < 1e-2, "seed {seed}: the integral is {integral}");
     }
+}
+
+/// The members' log-densities to the bit, and the formula in double precision.
+#[test]
+fn an_ensemble_is_what_its_members_come_to() {
+    for_all(ensembles(11).into_iter(), 11, |example, model, x, context| {
+        let mut memory = Memory::of(model);
+        let found = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+        let own: Vec<f32> = members(&example.description)
+            .iter()
+            .map(|flow| {
+                let file = flow.to_file();
+                let model = Model::<Libm>::from_bytes(file.bytes()).expect("a flow of a model");
+                let mut memory = Memory::of(&model);
+                model.log_density_given(x, context, &mut memory.scratch()).expect("finite")
+            })
+            .collect();
+        match &example.description.combination {
+            Combination::Mean => {
+                let mean = own.iter().fold(0.0, |sum, own| sum + own) / own.len() as f32;
+                assert_eq!(found.to_bits(), mean.to_bits(), "{}", example.name);
+            }
+            Combination::Mixture(log_weights) => {
+                let terms = own.iter().zip(log_weights);
+                let density: f64 =
+                    terms.map(|(own, weight)| (f64::from(*own) + f64::from(*weight)).exp()).sum();
+                assert_close(&example.name, f64::from(found), density.ln(), 1e-5);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_ensemble_has_no_map_to_a_base_and_a_mean_no_samples() {
+    for Example { name, description } in ensembles(12) {
+        let file = description.to_file();
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+        let mut memory = Memory::of(&model);
+        let mut random = Random::new(13);
+        let mut row = random.row(&description.features);
+        let context = random.row(&description.context);
+        let refused = |found: Error| assert!(matches!(found, Error::Ensemble { .. }), "{name}");
+        let inverse = model.inverse_given(&mut row, &context, &mut memory.scratch());
+        refused(inverse.expect_err("several bases"));
+        let forward = model.forward_given(&mut row, &context, &mut memory.scratch());
+        refused(forward.expect_err("several bases"));
+        let mut random = ChaCha8Rng::seed_from_u64(14);
+        let scratch = &mut memory.scratch();
+        let sample = model.sample_given(&mut random, 1.0, &mut row, &context, scratch);
+        match description.combination {
+            Combination::Mean => refused(sample.expect_err("no density")),
+            Combination::Mixture(_) => assert_eq!(sample, Ok(())),
+        }
+    }
+}
+
+#[test]
+fn flow_gives_the_bits_of_model_for_an_ensemble() {
+    for Example { name, description } in ensembles(15) {
+        let file = description.to_file();
+        let Ok(flow) = Flow::<8, 32>::from_bytes(file.bytes()) else { continue };
+        let mut memory = Memory::of(flow.model());
+        let mut random = Random::new(7);
+        for _ in 0..100 {
+            let x: [f32; 8] = random.row(&description.features).try_into().expect("8 features");
+            let expected = flow.model().log_density(&x, &mut memory.scratch());
+            assert_eq!(flow.log_density(&x), expected, "{name}");
+        }
+        let mut random = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(16));
+        let mut x = [0.0; 8];
+        let scratch = &mut memory.scratch();
+        let drawn = flow.model().sample(&mut random[0], 1.0, &mut x, scratch).map(|()| x);
+        assert_eq!(flow.sample(&mut random[1], 1.0), drawn, "{name}");
+    }
+}
+
+/// Two flows without layers, far from each other, and of another width.
+fn far_apart(log_weights: Vec<f32>) -> flowlet::write::Description {
+    let feature = |centre, scale| flowlet::write::Feature {
+        name: "x".into(),
+        centre,
+        scale,
+        low: centre,
+        high: centre,
+    };
+    flowlet::write::Description {
+        features: vec![feature(-20.0, 1.0); 2],
+        others: vec![flowlet::write::Member {
+            features: vec![feature(20.0, 2.0); 2],
+            context: Vec::new(),
+            layers: Vec::new(),
+            base: Default::default(),
+        }],
+        combination: Combination::Mixture(log_weights),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_mixture_of_flows_integrates_to_one() {
+    let mut random = Random::new(17);
+    let descriptions = ensembles(17).into_iter().map(|example| example.description);
+    let mixtures = descriptions.filter(|description| {
+        description.features.len() == 2 && description.combination != Combination::Mean
+    });
+    let mut found = 0;
+    for description in mixtures {
+        found += 1;
+        let file = description.to_file();
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+        let mut memory = Memory::of(&model);
+        let [a, b] = &description.features[..] else { panic!("two features") };
+        // Half of a Student-t's tail lies far out, so the sheet is wide.
+        let (steps, reach) = (2000, 100.0);
+        let step = 2.0 * reach / steps as f32;
+        let mut integral = 0.0;
+        for i in 0..steps {
+            for j in 0..steps {
+                let at = |index: i32| (index as f32 + 0.5) * step - reach;
+                let x = [a.centre + a.scale * at(i), b.centre + b.scale * at(j)];
+                let log_density = model.log_density(&x, &mut memory.scratch()).expect("finite");
+                integral += f64::from(log_density).exp();
+            }
+        }
+        integral *= f64::from(step * step * a.scale * b.scale);
+        assert!((integral - 1.0).abs() < 1e-2, "the integral is {integral}");
+    }
+    assert_eq!(found, 1);
+    // And far from every flow, where each density is 0 in f32, its logarithm is still right.
+    let description = far_apart(vec![0.3f32.ln(), 0.7f32.ln()]);
+    let file = description.to_file();
+    let flow = Flow::<2, 0>::from_bytes(file.bytes()).expect("fits");
+    for _ in 0..100 {
+        let x = [1e3 * random.uniform(), 1e3 * random.uniform()];
+        let found = f64::from(flow.log_density(&x).expect("finite"));
+        assert_close("far away", found, oracle::log_density(&description, &x, &[]), 1e-5);
+    }
+}
+
+#[test]
+fn samples_of_a_mixture_come_from_each_flow_by_its_share() {
+    let file = far_apart(vec![0.3f32.ln(), 0.7f32.ln()]).to_file();
+    let flow = Flow::<2, 0>::from_bytes(file.bytes()).expect("fits");
+    let mut random = ChaCha8Rng::seed_from_u64(18);
+    let count = 20_000;
+    let (mut firsts, mut squares) = (0, 0.0);
+    for _ in 0..count {
+        let [x, _] = flow.sample(&mut random, 1.0).expect("a sound generator");
+        match x < 0.0 {
+            true => firsts += 1,
+            false => squares += f64::from((x - 20.0) * (x - 20.0)),
+        }
+    }
+    let share = f64::from(firsts) / f64::from(count);
+    // Five standard errors.
+    let error = 5.0 * (0.3 * 0.7 / f64::from(count)).sqrt();
+    assert!((share - 0.3).abs() < error, "the first flow's share is {share}");
+    let variance = squares / f64::from(count - firsts);
+    assert!((variance / 4.0 - 1.0).abs() < 0.1, "the second flow's variance is {variance}");
 }
 
 #[test]

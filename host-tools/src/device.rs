@@ -7,7 +7,9 @@ use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
 use flowlet::write::ModelFile;
-use flowlet::{Base, Libm, Math, Memory, Micromath, Model, ScalarMap, Scratch, Threshold};
+use flowlet::{
+    Base, Combination, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Scratch, Threshold,
+};
 use rand::Rng;
 
 use crate::dataset::Table;
@@ -55,7 +57,8 @@ pub trait Device {
     fn self_test(&mut self) -> Result<usize>;
     /// The threshold in the file.
     fn threshold(&self) -> Option<Threshold>;
-    /// Sum of ln scale: log-density of the standardised row minus that of the raw one.
+    /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
+    /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
     /// What the file says of itself.
     fn summary(&self) -> Summary;
@@ -74,10 +77,10 @@ pub struct Summary {
     pub features: Vec<String>,
     /// Names of the values that the density is conditioned on.
     pub context: Vec<String>,
-    /// One description a layer, in the order of the inverse (x to z).
-    pub layers: Vec<String>,
-    /// The base density.
-    pub base: String,
+    /// The flows: one, or those of an ensemble.
+    pub members: Vec<MemberSummary>,
+    /// What the log-densities of an ensemble come to.
+    pub combination: Option<String>,
     /// Cargo features of flowlet that a firmware needs.
     pub cargo_features: Vec<&'static str>,
     /// Units of the widest hidden layer, in whole blocks of 8.
@@ -94,6 +97,19 @@ pub struct Summary {
     pub math: &'static str,
     /// Lines `key=value`.
     pub provenance: Vec<(String, String)>,
+}
+
+/// What `inspect` shows of one flow.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MemberSummary {
+    /// One description a layer, in the order of the inverse (x to z).
+    pub layers: Vec<String>,
+    /// The base density.
+    pub base: String,
+    /// Weights, biases and entries of permutations.
+    pub parameters: usize,
+    /// Products of one log-density.
+    pub multiply_adds: usize,
 }
 
 struct Loaded<'m, M: Math> {
@@ -155,17 +171,33 @@ impl<M: Math> Device for Loaded<'_, M> {
         Summary {
             features: self.feature_names(),
             context: self.context_names(),
-            layers: model.layers().map(describe).collect(),
-            base: describe_base(model.base()),
+            members: model.members().iter().map(summary).collect(),
+            combination: model
+                .combination()
+                .map(|combination| describe_combination(combination, model.members().len())),
             cargo_features: model.cargo_features().collect::<BTreeSet<_>>().into_iter().collect(),
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: model.layers().map(|layer| splines(layer, model.features())).sum(),
+            splines: model
+                .members()
+                .iter()
+                .flat_map(Member::layers)
+                .map(|layer| splines(layer, model.features()))
+                .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: model.provenance().lines().map(line).collect(),
         }
+    }
+}
+
+fn summary(member: &Member) -> MemberSummary {
+    MemberSummary {
+        layers: member.layers().map(describe).collect(),
+        base: describe_base(member.base()),
+        parameters: member.parameters(),
+        multiply_adds: member.multiply_adds(),
     }
 }
 
@@ -213,6 +245,18 @@ fn describe(layer: Layer) -> String {
         }
         Layer::ActNorm(_) => "act-norm".into(),
         Layer::LuLinear(_) => "linear map, LU form".into(),
+    }
+}
+
+fn describe_combination(combination: Combination, members: usize) -> String {
+    match combination {
+        Combination::Mean => {
+            format!("mean of the log-densities of {members} flows, a score and no density")
+        }
+        Combination::Mixture(log_weights) => {
+            let shares = log_weights.iter().map(|log_weight| format!("{:.3}", log_weight.exp()));
+            format!("mixture of {members} flows, shares {}", shares.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::{Map, json};
 
-use crate::device;
+use crate::device::{self, MemberSummary};
 use crate::error::Result;
 
 /// Show what a model file holds and what it costs on a device.
 ///
 /// Flash is the file's own size. RAM is the stack memory of one call on a 32-bit core, without
 /// its frames: two rows of D floats, the context, and 18 bytes for each unit of the widest layer.
+/// The flows of an ensemble use it one after the other, and their costs add up.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -54,8 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let value = json!({
             "features": summary.features,
             "context": summary.context,
-            "layers": summary.layers,
-            "base": summary.base,
+            "members": summary.members,
+            "combination": summary.combination,
             "width": summary.width,
             "parameters": summary.parameters,
             "multiply_adds": summary.multiply_adds,
@@ -80,10 +81,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !summary.context.is_empty() {
         writeln!(output, "given           {}", summary.context.join(", "))?;
     }
-    for (number, layer) in summary.layers.iter().enumerate() {
-        writeln!(output, "layer {number:<9} {layer}")?;
+    if let Some(combination) = &summary.combination {
+        writeln!(output, "ensemble        {combination}")?;
     }
-    writeln!(output, "base            {}", summary.base)?;
+    for (number, member) in summary.members.iter().enumerate() {
+        if summary.combination.is_some() {
+            let MemberSummary { parameters, multiply_adds, .. } = member;
+            writeln!(
+                output,
+                "flow {number:<10} {parameters} parameters, {multiply_adds} multiply-adds a row"
+            )?;
+        }
+        for (number, layer) in member.layers.iter().enumerate() {
+            writeln!(output, "layer {number:<9} {layer}")?;
+        }
+        writeln!(output, "base            {}", member.base)?;
+    }
     writeln!(output, "parameters      {}", summary.parameters)?;
     writeln!(output, "multiply-adds   {} a row", summary.multiply_adds)?;
     writeln!(output, "flash           {} bytes", file.bytes().len())?;

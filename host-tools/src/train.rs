@@ -321,7 +321,7 @@ impl Job<'_> {
         let device = device::open(file, "the trained model")?;
         let summary = device.summary();
         let how = match fitted.epochs {
-            0 => summary.base.clone(),
+            0 => summary.members.iter().map(|flow| flow.base.as_str()).collect(),
             epochs => format!("best epoch {} of {epochs}", fitted.best.number),
         };
         let stopped = if fitted.out_of_time { ", stopped by the time limit" } else { "" };

@@ -4,7 +4,9 @@
 pub mod oracle;
 
 use flowlet::bijection::{Half, Kind, Side};
-use flowlet::write::{Base, Component, Description, Feature, Layer, Linear, ModelFile};
+use flowlet::write::{
+    Base, Combination, Component, Description, Feature, Layer, Linear, Member, ModelFile,
+};
 use flowlet::{Memory, Model, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -167,6 +169,42 @@ pub fn bases(seed: u64) -> Vec<Example> {
     bases
 }
 
+/// Ensembles of two to four unlike flows, of either combination. A combination without an entry
+/// does not compile.
+pub fn ensembles(seed: u64) -> Vec<Example> {
+    let mut random = Random::new(seed);
+    let mut examples = Vec::new();
+    for (count, context, members) in [(2, 0, 2), (3, 0, 4), (8, 0, 3), (5, 2, 3)] {
+        for combination in [Combination::Mean, random.shares(members)] {
+            let name = match &combination {
+                Combination::Mean => "mean",
+                Combination::Mixture(_) => "mixture",
+            };
+            let name = format!("{name} of {members}, {count} features given {context}");
+            let columns = random.features(count + context);
+            let flows = (0..members).map(|number| random.member(number, &columns, context));
+            let description = ensemble(flows.collect(), combination);
+            examples.push(Example { name, description });
+        }
+    }
+    examples
+}
+
+/// The model of these flows.
+fn ensemble(mut flows: Vec<Member>, combination: Combination) -> Description {
+    let Member { features, context, layers, base } = flows.remove(0);
+    let others = flows;
+    Description { features, context, layers, base, others, combination, ..Description::default() }
+}
+
+/// Each flow of a model as a model of its own.
+pub fn members(description: &Description) -> Vec<Description> {
+    let Description { features, context, layers, base, others, math, .. } = description.clone();
+    let first = Member { features, context, layers, base };
+    let alone = |flow| Description { math, ..ensemble(vec![flow], Combination::Mean) };
+    [first].into_iter().chain(others).map(alone).collect()
+}
+
 pub const AFFINE: ScalarMap = ScalarMap::Affine { clip: 3.0 };
 pub const SPLINE: ScalarMap = ScalarMap::Spline { bound: 3.0 };
 
@@ -298,6 +336,41 @@ impl Random {
         raw.into_iter().map(component).collect()
     }
 
+    /// Shares of a mixture of flows.
+    pub fn shares(&mut self, members: usize) -> Combination {
+        let raw: Vec<f32> = (0..members).map(|_| self.uniform()).collect();
+        let sum: f32 = raw.iter().map(|raw| raw.exp()).sum();
+        Combination::Mixture(raw.into_iter().map(|raw| (raw - sum.ln()).min(0.0)).collect())
+    }
+
+    /// Flow `number` of an ensemble, unlike the ones before it: in its layers, its width, its
+    /// base, and where it takes the centre of the columns to be.
+    fn member(&mut self, number: usize, columns: &[Feature], context: usize) -> Member {
+        let mut features = columns.to_vec();
+        for feature in &mut features {
+            feature.centre += 0.5 * number as f32 * feature.scale;
+            feature.scale *= 1.0 + 0.2 * number as f32;
+        }
+        let count = columns.len() - context;
+        let context = features.split_off(count);
+        let given = context.len();
+        let (layer, base) = match number {
+            0 => (
+                self.coupling_given(given, count, Half::Second, AFFINE, &[8]),
+                Base::StandardNormal,
+            ),
+            1 => (
+                self.autoregressive_given(given, count, Side::X, AFFINE, &[24, 9]),
+                Base::StudentT { degrees_of_freedom: 4.5 },
+            ),
+            2 => (self.lu_linear(count), Base::Mixture(self.components(count, 2, true))),
+            _ => {
+                (self.coupling_given(given, count, Half::First, SPLINE, &[5]), Base::StandardNormal)
+            }
+        };
+        Member { features, context, layers: vec![layer], base }
+    }
+
     pub fn permutation(&mut self, features: usize) -> Layer {
         let mut order: Vec<u32> = (0..features as u32).collect();
         for last in (1..order.len()).rev() {
@@ -363,6 +436,13 @@ pub fn goldens() -> Vec<(String, Description)> {
     ];
     let conditional = Description { features, context, layers, ..Description::default() };
     goldens.push(("context".to_owned(), complete(&mut random, conditional)));
+    for (name, combination) in
+        [("ensemble_mean", Combination::Mean), ("ensemble_mixture", random.shares(3))]
+    {
+        let columns = random.features(3);
+        let flows = (0..3).map(|number| random.member(number, &columns, 0)).collect();
+        goldens.push((name.to_owned(), complete(&mut random, ensemble(flows, combination))));
+    }
     goldens
 }
 

@@ -1,8 +1,10 @@
 //! A flow in f64, straight from its description: slow, obvious, and without a line of the crate.
 
 use flowlet::bijection::{Half, Side};
-use flowlet::write::{Base, Component, Description, Layer, Linear};
+use flowlet::write::{Base, Combination, Component, Description, Layer, Linear};
 use flowlet::{Degrees, ScalarMap};
+
+use super::members;
 
 /// x to z, given the raw context. Returns log |det dz/dx|.
 pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -> f64 {
@@ -159,8 +161,21 @@ fn masked(network: &[Linear], degrees: Degrees) -> Vec<Linear> {
     layers
 }
 
-/// Natural logarithm of the density at `x`.
+/// Natural logarithm of the density at `x`, or what takes its place in an ensemble.
 pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
+    let flows = members(description);
+    let own: Vec<f64> = flows.iter().map(|flow| flow_log_density(flow, x, context)).collect();
+    match &description.combination {
+        Combination::Mean => own.iter().sum::<f64>() / own.len() as f64,
+        Combination::Mixture(log_weights) => {
+            let terms = own.iter().zip(log_weights);
+            log_sum_exp(&terms.map(|(own, weight)| own + f64::from(*weight)).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// That of the first flow.
+fn flow_log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
     let log_det_jacobian = inverse(description, &mut row, context);
     base(&description.base, &row) + log_det_jacobian
@@ -180,10 +195,14 @@ fn base(base: &Base, z: &[f64]) -> f64 {
         Base::Mixture(components) => {
             let terms: Vec<f64> =
                 components.iter().map(|component| gaussian(component, z)).collect();
-            let largest = terms.iter().copied().fold(f64::MIN, f64::max);
-            largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
+            log_sum_exp(&terms)
         }
     }
+}
+
+fn log_sum_exp(terms: &[f64]) -> f64 {
+    let largest = terms.iter().copied().fold(f64::MIN, f64::max);
+    largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
 }
 
 fn gaussian(component: &Component, z: &[f64]) -> f64 {

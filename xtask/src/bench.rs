@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use comfy_table::Table;
 use flowlet::bijection::Layer;
 use flowlet::write::ModelFile;
-use flowlet::{Libm, Model};
+use flowlet::{Libm, Member, Model};
 use serde::Serialize;
 
 use crate::cycles::{self, Cost};
@@ -175,7 +175,8 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
 
 /// Products of one log-density if no mask's zeros were left out.
 fn dense(model: &Model) -> usize {
-    let stored: usize = model.layers().map(|layer| layer.multiply_adds()).sum();
+    let layers = || model.members().iter().flat_map(Member::layers);
+    let stored: usize = layers().map(|layer| layer.multiply_adds()).sum();
     let whole = |layer: Layer| match layer {
         Layer::Autoregressive(layer) => {
             let hidden = || layer.network().hidden();
@@ -186,7 +187,7 @@ fn dense(model: &Model) -> usize {
         other => other.multiply_adds(),
     };
     let base = model.multiply_adds() - stored;
-    base + model.layers().map(whole).sum::<usize>()
+    base + layers().map(whole).sum::<usize>()
 }
 
 fn table(measurements: &[Measurement]) -> Table {

@@ -19,7 +19,8 @@ pub struct Arguments {
 type Step = (&'static str, fn() -> Result<bool>);
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 6] = ["autoregressive", "context", "linear", "mixture", "spline", "student-t"];
+const PARTS: [&str; 7] =
+    ["autoregressive", "context", "ensemble", "linear", "mixture", "spline", "student-t"];
 
 const STEPS: [Step; 14] = [
     ("format", format),

@@ -10,7 +10,7 @@ use core::panic::PanicInfo;
 
 use cortex_m_rt::entry;
 use flowlet::bijection::Layer;
-use flowlet::{Base, Degrees, Error, Flow, Libm, Math};
+use flowlet::{Base, Degrees, Error, Flow, Libm, Math, Member};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -52,7 +52,6 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     black_box(given.inverse_given(&x, &context)?);
     black_box(given.sample_given(&mut random, black_box(1.0), &context)?);
     given.model().context_names().for_each(touch);
-    given.model().context_standardisations().for_each(touch);
     given.model().cargo_features().for_each(touch);
     flow.expect_features(black_box(&["a"; 9]))?;
     black_box(flow.self_test()?);
@@ -63,11 +62,26 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     let model = flow.model();
     black_box((flow.threshold(), model.multiply_adds(), model.parameters(), model.provenance()));
     model.feature_names().for_each(touch);
-    black_box((model.log_scale_sum(), model.base().cargo_feature()));
-    if let Base::Mixture(mixture) = model.base() {
+    black_box((model.log_scale_sum(), model.combination()));
+    for member in model.members() {
+        view(member);
+    }
+    let degrees = Degrees { features: black_box(9), context: black_box(0) };
+    black_box(degrees.units(black_box(64), degrees.degree(black_box(64), black_box(3))));
+    Ok(flow.score(&x)? + flow.log_density(&x)?)
+}
+
+/// Every view of a flow.
+fn view(member: &Member<'static>) {
+    black_box((member.width(), member.multiply_adds(), member.parameters()));
+    black_box((member.log_scale_sum(), member.base().cargo_feature()));
+    member.standardisations().for_each(touch);
+    member.context_standardisations().for_each(touch);
+    member.cargo_features().for_each(touch);
+    if let Base::Mixture(mixture) = member.base() {
         black_box((mixture.components(), mixture.is_full()));
     }
-    for layer in model.layers() {
+    for layer in member.layers() {
         black_box((layer.kind().cargo_feature(), layer.multiply_adds()));
         match layer {
             Layer::Coupling(layer) => {
@@ -82,10 +96,6 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
             Layer::ActNorm(_) | Layer::LuLinear(_) => {}
         }
     }
-    let degrees = Degrees { features: black_box(9), context: black_box(0) };
-    black_box(degrees.units(black_box(64), degrees.degree(black_box(64), black_box(3))));
-    model.standardisations().for_each(touch);
-    Ok(flow.score(&x)? + flow.log_density(&x)?)
 }
 
 fn touch<T>(value: T) {

@@ -1,0 +1,223 @@
+//! One flow of a model: its layers, its base and the standardisation before them.
+//!
+//! Most models have one. The flows of an ensemble read the same row, one after the other.
+
+use crate::Error;
+use crate::base::Base;
+use crate::bijection::{Layer, Record, Sizes, Work};
+use crate::file::tag;
+use crate::math::Math;
+use crate::network::MAX_PARAMETER;
+use crate::preprocess::Standardisation;
+
+/// Most features of a model.
+pub const MAX_FEATURES: usize = 64;
+
+/// Most values of a context.
+pub const MAX_CONTEXT: usize = 64;
+
+/// Words in front of the layers' records.
+const HEADER: usize = 8;
+
+/// A flow borrowed from a model file.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'m> {
+    sizes: Sizes,
+    width: usize,
+    records: &'m [[u32; Record::WORDS]],
+    parameters: &'m [f32],
+    base: Base<'m>,
+    standardisation: &'m [[f32; Standardisation::WORDS]],
+    log_scale_sum: f32,
+}
+
+impl<'m> Member<'m> {
+    /// Views a flow and its standardisation, the words of their sections, and checks every one.
+    /// Returns the number of the flow's [`Math`] too.
+    pub(crate) fn read(flow: &'m [u32], standardisation: &'m [u32]) -> Result<(Self, u32), Error> {
+        let length = |tag, actual, expected| Error::SectionLength { tag, actual, expected };
+        let (header, body) =
+            flow.split_first_chunk::<HEADER>().ok_or(length(tag::FLOW, flow.len(), HEADER))?;
+        let [features, context, base, math, layers, parameters, first, second] = *header;
+        let sizes = Sizes { features: features as usize, context: context as usize };
+        let (layers, parameters) = (layers as usize, parameters as usize);
+        let Sizes { features, context } = sizes;
+        if context > MAX_CONTEXT {
+            return Err(Error::Context { file: context, firmware: MAX_CONTEXT });
+        }
+        if context > 0 && cfg!(not(feature = "context")) {
+            return Err(Error::Feature { name: "context" });
+        }
+        if !(2..=MAX_FEATURES).contains(&features) {
+            return Err(Error::Features { file: features, firmware: MAX_FEATURES });
+        }
+        let expected = layers
+            .checked_mul(Record::WORDS)
+            .and_then(|words| words.checked_add(parameters))
+            .unwrap_or(usize::MAX);
+        let wrong_flow = length(tag::FLOW, body.len(), expected);
+        if body.len() != expected {
+            return Err(wrong_flow);
+        }
+        let (records, parameters) =
+            body.split_at_checked(layers * Record::WORDS).ok_or(wrong_flow)?;
+        let (records, _) = records.as_chunks();
+        let parameters: &[f32] = bytemuck::must_cast_slice(parameters);
+
+        let (standardisation, rest) =
+            bytemuck::must_cast_slice::<u32, f32>(standardisation).as_chunks();
+        if standardisation.len() != features + context || !rest.is_empty() {
+            let actual = standardisation.len() * Standardisation::WORDS + rest.len();
+            let expected = (features + context) * Standardisation::WORDS;
+            return Err(length(tag::STANDARDISATION, actual, expected));
+        }
+
+        let (width, behind) = check_layers(sizes, records, parameters)?;
+        let base = Base::read(base, [first, second], features, behind)?;
+        for (feature, words) in standardisation.iter().enumerate() {
+            Standardisation::read(*words).check(feature)?;
+        }
+        let mut log_scale_sum = 0.0;
+        for words in standardisation.iter().take(features) {
+            log_scale_sum += Standardisation::read(*words).log_scale();
+        }
+        let member =
+            Self { sizes, width, records, parameters, base, standardisation, log_scale_sum };
+        Ok((member, math))
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Units of the widest hidden layer, in whole blocks of 8.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How each feature is standardised.
+    pub fn standardisations(&self) -> impl DoubleEndedIterator<Item = Standardisation> + use<'m> {
+        let features = self.standardisation.get(..self.sizes.features).unwrap_or_default();
+        features.iter().map(|words| Standardisation::read(*words))
+    }
+
+    /// How each value of the context is standardised.
+    pub fn context_standardisations(&self) -> impl Iterator<Item = Standardisation> + use<'m> {
+        let context = self.standardisation.get(self.sizes.features..).unwrap_or_default();
+        context.iter().map(|words| Standardisation::read(*words))
+    }
+
+    /// The sum of ln scale over the features: log-density of the standardised row minus that of
+    /// the raw row, in nats.
+    pub fn log_scale_sum(&self) -> f32 {
+        self.log_scale_sum
+    }
+
+    /// The layers, in the order of the inverse (x to z).
+    pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer<'m>> + use<'m> {
+        let (sizes, parameters) = (self.sizes, self.parameters);
+        self.records.iter().enumerate().filter_map(move |(layer, words)| {
+            // Each was made once before, in `check_layers`, hence none is left out here.
+            let record = Record { layer, words };
+            let [_, offset, ..] = *words;
+            Layer::new(&record, sizes, parameters.get(offset as usize..)?)
+        })
+    }
+
+    /// The base density.
+    pub fn base(&self) -> Base<'m> {
+        self.base
+    }
+
+    /// Number of parameters: weights, biases, entries of permutations, and those of the base.
+    pub fn parameters(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// Products of one log-density, the zeros that a ReLU makes included.
+    pub fn multiply_adds(&self) -> usize {
+        let layers: usize = self.layers().map(|layer| layer.multiply_adds()).sum();
+        layers + self.base.multiply_adds()
+    }
+
+    /// The Cargo features of this crate that the flow needs; one may come more than once.
+    pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m> {
+        let layers = self.layers().flat_map(|layer| layer.cargo_features());
+        let context = (self.sizes.context > 0).then_some("context");
+        layers.chain([self.base.cargo_feature(), context]).flatten()
+    }
+
+    /// Log-density of the raw row that `row` holds, which becomes its base sample.
+    #[inline(always)]
+    pub(crate) fn log_density<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
+        let log_det_jacobian = self.inverse::<M>(row, work);
+        self.base.log_density::<M>(row, work.row) + log_det_jacobian
+    }
+
+    /// Base sample to raw row, in place. Returns log |det dx/dz|.
+    // Not inlined, so that every size of `Flow` and every caller shares one copy.
+    #[inline(never)]
+    pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
+        let mut log_det_jacobian = self.log_scale_sum;
+        for layer in self.layers().rev() {
+            log_det_jacobian += layer.forward::<M>(row, work);
+        }
+        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
+            *value = standardisation.forward(*value);
+        }
+        log_det_jacobian
+    }
+
+    /// Raw row to base sample, in place. Returns log |det dz/dx|.
+    #[inline(never)]
+    pub(crate) fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
+        for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
+            *value = standardisation.inverse(*value);
+        }
+        let mut log_det_jacobian = -self.log_scale_sum;
+        for layer in self.layers() {
+            log_det_jacobian += layer.inverse::<M>(row, work);
+        }
+        log_det_jacobian
+    }
+}
+
+/// Reads every layer once, so that no later walk can fail. Returns the units of the widest and the
+/// parameters behind them all.
+fn check_layers<'m>(
+    sizes: Sizes,
+    records: &'m [[u32; Record::WORDS]],
+    parameters: &'m [f32],
+) -> Result<(usize, &'m [f32]), Error> {
+    let mut width = 0;
+    let mut rest = parameters;
+    for (number, words) in records.iter().enumerate() {
+        let record = Record { layer: number, words };
+        let [kind, offset, length, ..] = *words;
+        let layer = Layer::new(&record, sizes, rest).ok_or_else(|| Layer::refusal(number, kind))?;
+        let expected_offset = parameters.len() - rest.len();
+        let expected_length = layer.check(&record, sizes.features)?;
+        if (offset as usize, length as usize) != (expected_offset, expected_length) {
+            let layer = number;
+            return Err(Error::Parameters {
+                layer,
+                offset,
+                length,
+                expected_offset,
+                expected_length,
+            });
+        }
+        let (own, behind) = rest.split_at_checked(expected_length).unwrap_or_default();
+        if let Some(index) = own.iter().position(|parameter| !is_bounded(*parameter)) {
+            return Err(Error::Parameter { layer: number, index });
+        }
+        width = width.max(layer.width());
+        rest = behind;
+    }
+    Ok((width, rest))
+}
+
+/// Whether |x| is at most [`MAX_PARAMETER`], and a number.
+fn is_bounded(x: f32) -> bool {
+    x.abs() <= MAX_PARAMETER
+}
