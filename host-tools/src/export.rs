@@ -1,22 +1,23 @@
-//! From a trained flow to the bytes of its file.
+//! From trained flows to the bytes of their file.
 
-use flowlet::write::{Description, ModelFile};
+use flowlet::write::{self, Description, ModelFile};
 
 use crate::calibrate;
 use crate::dataset::Dataset;
 use crate::device;
+use crate::ensemble::{Combine, Member};
 use crate::error::Result;
-use crate::family::Flow;
 use crate::preprocess::Column;
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
 
-/// Writes the file of `flow`, the last `context` columns its context, with a threshold from `held_out` and self-test vectors.
+/// Writes the file of `members`, the last `context` columns their context, with a threshold from
+/// `held_out` and self-test vectors.
 ///
 /// Both are computed by the device's code from the file's own first form.
 pub fn export(
-    flow: &Flow,
+    (members, combine): (&[Member], Combine),
     columns: &[Column],
     context: usize,
     math: u32,
@@ -27,9 +28,28 @@ pub fn export(
     let provenance = provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     let mut features: Vec<_> = columns.iter().map(|column| column.feature.clone()).collect();
     let context = features.split_off(columns.len() - context);
-    let (layers, base) = flow.export();
-    let mut description =
-        Description { features, context, layers, base, math, provenance, ..Description::default() };
+    // All were trained on rows of one standardisation.
+    let mut flows = members.iter().map(|member| member.fitted.flow.export());
+    let (layers, base) = flows.next().unwrap_or_default();
+    let other = |(layers, base)| write::Member {
+        features: features.clone(),
+        context: context.clone(),
+        layers,
+        base,
+    };
+    let others = flows.map(other).collect();
+    let combination = combine.of(members.len());
+    let mut description = Description {
+        features,
+        context,
+        layers,
+        base,
+        others,
+        combination,
+        math,
+        provenance,
+        ..Description::default()
+    };
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);

@@ -10,6 +10,7 @@
 pub mod calibrate;
 pub mod dataset;
 pub mod device;
+pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod export;

@@ -1,5 +1,5 @@
-//! `--family auto`: several families trained on the same rows, and the one taken under which
-//! other rows are most probable.
+//! `--family auto`: several families trained on the same rows, and the one taken, or for an
+//! ensemble those, under which other rows are most probable.
 //!
 //! All candidates share one standardisation, so their log-densities compare. The rows that
 //! decide are those for early stopping, with the same noise of their steps for everyone; the
@@ -125,32 +125,49 @@ pub fn is_out_of_time(candidates: &[Candidate]) -> bool {
     })
 }
 
-/// Takes the one with the highest validation log-density, or the first error where there is
-/// none, and says why.
-pub fn pick(candidates: Vec<Candidate>) -> Result<(Family, Fitted)> {
+/// Takes the one with the highest validation log-density, or that many of the highest, or the
+/// first error where there is none, and says why.
+pub fn pick(candidates: Vec<Candidate>, count: usize) -> Result<Vec<(Family, Fitted)>> {
     let mut trained = Vec::new();
     let mut failures = Vec::new();
     for Candidate { family, outcome } in candidates {
         match outcome {
-            Outcome::Trained(fitted) => trained.push((family, fitted)),
+            Outcome::Trained(fitted) => trained.push((family, *fitted)),
             Outcome::Failed(error) => failures.push(error),
             Outcome::NotTried => {}
         }
     }
-    trained.sort_by(|(_, a), (_, b)| a.best.validation_loss.total_cmp(&b.best.validation_loss));
-    let mut trained = trained.into_iter();
-    let Some((family, fitted)) = trained.next() else {
+    if trained.is_empty() {
         return Err(failures.swap_remove(0));
-    };
-    match trained.next() {
-        Some((second, other)) => log::info!(
-            "picked {family}: its validation log-density is the highest, {:.3} nats above that \
-             of {second}",
-            other.best.validation_loss - fitted.best.validation_loss
-        ),
-        None => log::info!("picked {family}: the only one that was trained"),
     }
-    Ok((family, *fitted))
+    trained.sort_by(|(_, a), (_, b)| a.best.validation_loss.total_cmp(&b.best.validation_loss));
+    let loss = |(_, fitted): &(Family, Fitted)| fitted.best.validation_loss;
+    let picked = names(trained.iter().take(count).map(|(family, _)| *family));
+    let taken = trained.len().min(count);
+    if taken < count {
+        log::warn!("only {taken} of the {count} flows asked for could be trained");
+    }
+    let its = if taken == 1 {
+        "its validation log-density is"
+    } else {
+        "their validation log-densities are"
+    };
+    match (trained.get(taken - 1), trained.get(taken)) {
+        (Some(last), Some(next)) => log::info!(
+            "picked {picked}: {its} the highest, {:.3} nats above that of {}",
+            loss(next) - loss(last),
+            next.0
+        ),
+        _ if taken == 1 => log::info!("picked {picked}: the only one that was trained"),
+        _ => log::info!("picked {picked}: all that were trained"),
+    }
+    trained.truncate(taken);
+    Ok(trained)
+}
+
+/// The families' names, in their order.
+pub fn names(families: impl Iterator<Item = Family>) -> String {
+    families.map(|family| family.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// What the candidates reach and what they would cost; `export` makes the file of one.
@@ -221,6 +238,10 @@ mod tests {
         Fitted { flow, best, epochs: 1, out_of_time: false }
     }
 
+    fn families(picked: &[(Family, Fitted)]) -> Vec<Family> {
+        picked.iter().map(|(family, _)| *family).collect()
+    }
+
     fn failure(family: Family) -> Error {
         Error::Diverged { learning_rate: if family == CANDIDATES[0] { 0.5 } else { 0.1 } }
     }
@@ -236,22 +257,35 @@ mod tests {
             }
         });
         assert!(!is_out_of_time(&candidates));
-        let (family, fitted) = pick(candidates).expect("five were trained");
-        assert_eq!((family, fitted.best.validation_loss), (Family::Maf, -2.0));
+        let picked = pick(candidates, 1).expect("five were trained");
+        assert_eq!(families(&picked), [Family::Maf]);
+        assert_eq!(picked[0].1.best.validation_loss, -2.0);
+    }
+
+    #[test]
+    fn an_ensemble_takes_the_highest_in_their_order() {
+        let candidates = train_all(&CANDIDATES, Duration::from_secs(60), |family, _| {
+            let place = CANDIDATES.iter().position(|other| *other == family);
+            Ok(fitted(-(place.expect("a candidate") as f64)))
+        });
+        let picked = pick(candidates, 3).expect("all were trained");
+        let [.., third, second, first] = CANDIDATES;
+        assert_eq!(families(&picked), [first, second, third]);
     }
 
     #[test]
     fn without_time_only_the_first_is_tried() {
         let candidates = train_all(&CANDIDATES, Duration::ZERO, |_, _| Ok(fitted(1.0)));
         assert!(is_out_of_time(&candidates));
-        assert_eq!(pick(candidates).expect("one was trained").0, CANDIDATES[0]);
+        let picked = pick(candidates, 3).expect("one was trained");
+        assert_eq!(families(&picked), CANDIDATES[..1]);
     }
 
     #[test]
     fn where_all_fail_the_first_error_is_told() {
         let candidates =
             train_all(&CANDIDATES, Duration::from_secs(60), |family, _| Err(failure(family)));
-        let error = pick(candidates).expect_err("none was trained");
+        let error = pick(candidates, 2).expect_err("none was trained");
         assert!(matches!(error, Error::Diverged { learning_rate: 0.5 }), "{error}");
     }
 }

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flowlet::write::ModelFile;
 use flowlet::{Libm, Math, Micromath};
 
 use crate::calibrate;
 use crate::device;
+use crate::ensemble::{Combine, Member};
 use crate::error::{Error, Result};
 use crate::export;
 use crate::family::{self, Architecture, Family};
@@ -91,6 +92,15 @@ pub struct Arguments {
     /// flow learns p(features | context).
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
     context: Vec<String>,
+    /// Number of flows that judge a row together, 2 to 4: of seeds --seed, --seed + 1 and so on,
+    /// or with --family auto the best candidates. They share the time limit, and flash and cycles
+    /// of all add up.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=flowlet::MAX_MEMBERS as i64))]
+    ensemble: Option<u8>,
+    /// What the log-densities of an ensemble come to; by default their mean, which is the better
+    /// detector, but no normalised density, and cannot be sampled.
+    #[arg(long, value_enum, requires = "ensemble")]
+    combine: Option<Combine>,
     /// Share of normal rows that may score above the threshold.
     #[arg(long, default_value_t = 0.01, value_parser = rate)]
     false_alarm_rate: f64,
@@ -172,15 +182,39 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let columns = preprocess::fit(&split.training);
     let job = Job { arguments, split: &split, columns: &columns };
     job.warn();
-    let (file, fitted) = match arguments.family {
-        Choice::Fixed(family) => job.train_one(family)?,
+    let trained = match arguments.family {
+        Choice::Fixed(family) => job.train_fixed(family)?,
         Choice::Auto => job.train_several()?,
     };
+    let file = job.export(&trained.members(), &trained.origin)?;
     let write = |source| Error::Write { path: arguments.output.clone(), source };
     let mut draft = Draft::create(&arguments.output)?;
     draft.write_all(file.bytes()).map_err(write)?;
     draft.finish()?;
-    job.report(&file, &fitted)
+    job.report(&file, &trained)
+}
+
+/// The flows of a model and how they came about.
+struct Trained {
+    flows: Vec<(Family, u64, Fitted)>,
+    origin: Origin,
+}
+
+/// What a file says of all of its flows.
+struct Origin {
+    /// What was asked for, and what was picked.
+    family: String,
+    time_limit: Option<Duration>,
+    out_of_time: bool,
+}
+
+impl Trained {
+    fn members(&self) -> Vec<Member<'_>> {
+        let flows = self.flows.iter();
+        flows
+            .map(|(family, seed, fitted)| Member { family: *family, seed: *seed, fitted })
+            .collect()
+    }
 }
 
 /// Rows and how to train on them.
@@ -221,32 +255,57 @@ impl Job<'_> {
         }
     }
 
-    fn train_one(&self, family: Family) -> Result<(ModelFile, Fitted)> {
-        let limit = self.arguments.time_limit.map(Duration::from);
-        let fitted = self.fit(family, limit)?;
-        let file = self.export(&fitted, family.to_string(), limit, fitted.out_of_time)?;
-        Ok((file, fitted))
+    /// Number of flows.
+    fn count(&self) -> usize {
+        self.arguments.ensemble.map_or(1, usize::from)
     }
 
-    fn train_several(&self) -> Result<(ModelFile, Fitted)> {
+    /// Trains flows of one family, of one seed behind the other.
+    fn train_fixed(&self, family: Family) -> Result<Trained> {
+        let time_limit = self.arguments.time_limit.map(Duration::from);
+        let start = Instant::now();
+        let mut flows = Vec::new();
+        for number in 0..self.count() {
+            let left = (self.count() - number) as u32;
+            let share = time_limit.map(|limit| limit.saturating_sub(start.elapsed()) / left);
+            let seed = self.arguments.seed.wrapping_add(number as u64);
+            if self.count() > 1 {
+                log::info!("flow {number}, seed {seed}");
+            }
+            flows.push((family, seed, self.fit(family, seed, share)?));
+        }
+        let out_of_time = flows.iter().any(|(_, _, fitted)| fitted.out_of_time);
+        let origin = Origin { family: family.to_string(), time_limit, out_of_time };
+        Ok(Trained { flows, origin })
+    }
+
+    fn train_several(&self) -> Result<Trained> {
         let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
         let is_conditional = !self.arguments.context.is_empty();
         let families = selection::candidates(is_conditional);
+        let seed = self.arguments.seed;
         let candidates = selection::train_all(&families, limit, |family, share| {
             let seconds = Duration::from_secs(share.as_secs());
             log::info!("{family}: {} at most", humantime::format_duration(seconds));
-            self.fit(family, Some(share))
+            self.fit(family, seed, Some(share))
         });
         let out_of_time = selection::is_out_of_time(&candidates);
+        let origin = |names: String| Origin {
+            family: format!("auto: picked {names}"),
+            time_limit: Some(limit),
+            out_of_time,
+        };
         let export = |family: Family, fitted: &Fitted| {
-            self.export(fitted, format!("auto: picked {family}"), Some(limit), out_of_time)
+            self.export(&[Member { family, seed, fitted }], &origin(family.to_string()))
         };
         log::info!("{}", selection::report(&candidates, export)?);
-        let (family, fitted) = selection::pick(candidates)?;
-        Ok((export(family, &fitted)?, fitted))
+        let picked = selection::pick(candidates, self.count())?;
+        let origin = origin(selection::names(picked.iter().map(|(family, _)| *family)));
+        let flows = picked.into_iter().map(|(family, fitted)| (family, seed, fitted)).collect();
+        Ok(Trained { flows, origin })
     }
 
-    fn fit(&self, family: Family, time_limit: Option<Duration>) -> Result<Fitted> {
+    fn fit(&self, family: Family, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
         let Self { arguments, split, columns } = self;
         let (architecture, components) = arguments.architecture(family)?;
         let rows = split.training.rows().len();
@@ -259,7 +318,7 @@ impl Job<'_> {
             learning_rate: arguments.learning_rate,
             noise: self.noise(),
             patience: arguments.patience as usize,
-            seed: arguments.seed,
+            seed,
             time_limit,
         };
         let progress = Progress::new(options.epochs);
@@ -273,39 +332,40 @@ impl Job<'_> {
         self.arguments.noise.unwrap_or(default_noise(self.split.training.rows().len()))
     }
 
-    /// The model file of `fitted`, which says how it came about.
-    fn export(
-        &self,
-        fitted: &Fitted,
-        family: String,
-        time_limit: Option<Duration>,
-        out_of_time: bool,
-    ) -> Result<ModelFile> {
+    /// The model file of `members`, which says how they came about.
+    fn export(&self, members: &[Member], origin: &Origin) -> Result<ModelFile> {
         let Split { training, held_out, .. } = self.split;
         let bytes: Vec<u8> = training.values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let stepped = self.columns.iter().filter(|column| column.step.is_some());
         let stepped: Vec<_> = stepped.map(|column| column.feature.name.as_str()).collect();
         let mut provenance = vec![
             ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
-            ("family", family),
+            ("family", origin.family.clone()),
             ("seed", self.arguments.seed.to_string()),
             ("training_rows", training.rows().len().to_string()),
             ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
         ];
-        if let Some(limit) = time_limit {
+        if let Some(limit) = origin.time_limit {
             let limit = humantime::format_duration(limit);
-            let how = if out_of_time { "reached, another run may differ" } else { "not reached" };
+            let how =
+                if origin.out_of_time { "reached, another run may differ" } else { "not reached" };
             provenance.push(("time_limit", format!("{limit}, {how}")));
         }
-        let entry = |key, value: f64| (key, format!("{value:.4}"));
-        let by_gradient = fitted.epochs > 0;
-        if by_gradient {
-            provenance.push(("epochs", format!("{} of {}", fitted.best.number, fitted.epochs)));
+        let combine = self.arguments.combine.unwrap_or_default();
+        if let [Member { fitted: Fitted { best, epochs, .. }, .. }] = members {
+            if *epochs > 0 {
+                provenance.push(("epochs", format!("{} of {epochs}", best.number)));
+            }
+            let entry = |key, loss: f64| (key, format!("{:.4}", -loss));
+            provenance.push(entry("training_log_density", best.training_loss));
+            provenance.push(entry("validation_log_density", best.validation_loss));
+        } else {
+            provenance.push(("ensemble", combine.describe(members.len())));
+            let keys = ["flow_0", "flow_1", "flow_2", "flow_3"];
+            provenance.extend(keys.into_iter().zip(members.iter().map(Member::provenance)));
         }
-        provenance.push(entry("training_log_density", -fitted.best.training_loss));
-        provenance.push(entry("validation_log_density", -fitted.best.validation_loss));
-        if by_gradient {
-            provenance.push(entry("noise", self.noise().into()));
+        if members.iter().any(|member| member.fitted.epochs > 0) {
+            provenance.push(("noise", format!("{:.4}", self.noise())));
         }
         provenance.push(("dequantised", stepped.join(",")));
         let math = match self.arguments.math {
@@ -314,23 +374,33 @@ impl Job<'_> {
         };
         let rate = self.arguments.false_alarm_rate;
         let context = self.arguments.context.len();
-        export::export(&fitted.flow, self.columns, context, math, held_out, rate, &provenance)
+        let flows = (members, combine);
+        export::export(flows, self.columns, context, math, held_out, rate, &provenance)
     }
 
-    fn report(&self, file: &ModelFile, fitted: &Fitted) -> Result<()> {
+    fn report(&self, file: &ModelFile, trained: &Trained) -> Result<()> {
         let device = device::open(file, "the trained model")?;
         let summary = device.summary();
-        let how = match fitted.epochs {
-            0 => summary.members.iter().map(|flow| flow.base.as_str()).collect(),
-            epochs => format!("best epoch {} of {epochs}", fitted.best.number),
-        };
-        let stopped = if fitted.out_of_time { ", stopped by the time limit" } else { "" };
-        log::info!(
-            "{how}{stopped}: log-density {:.3} in training, {:.3} on validation rows \
-             (standardised units, nats)",
-            -fitted.best.training_loss,
-            -fitted.best.validation_loss
-        );
+        for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
+            let how = match fitted.epochs {
+                0 => flow.base.clone(),
+                epochs => format!("best epoch {} of {epochs}", fitted.best.number),
+            };
+            let which = match trained.flows.len() {
+                1 => String::new(),
+                _ => format!("{family}, seed {seed}: "),
+            };
+            let stopped = if fitted.out_of_time { ", stopped by the time limit" } else { "" };
+            log::info!(
+                "{which}{how}{stopped}: log-density {:.3} in training, {:.3} on validation rows \
+                 (standardised units, nats)",
+                -fitted.best.training_loss,
+                -fitted.best.validation_loss
+            );
+        }
+        if let Some(combination) = &summary.combination {
+            log::info!("{combination}");
+        }
         log::info!(
             "threshold {} at a false-alarm rate of {}, from {} rows",
             device.threshold().map_or(f32::NAN, |threshold| threshold.score),

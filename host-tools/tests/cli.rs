@@ -127,6 +127,10 @@ fn usage() {
         "train input.csv -o new.flow --time-limit soon",
         "train input.csv -o new.flow --family gmm --components 0",
         "train input.csv -o new.flow --false-alarm-rate 2",
+        "train input.csv -o new.flow --ensemble 1",
+        "train input.csv -o new.flow --ensemble 5",
+        "train input.csv -o new.flow --ensemble 2 --combine median",
+        "train input.csv -o new.flow --combine mixture",
         "evaluate model.flow input.csv",
         "sample model.flow --temperature=-1",
         "sample model.flow --temperature NaN",
@@ -152,6 +156,52 @@ fn a_context_must_be_complete() {
     let inspected = folder.accepted("inspect given.flow");
     assert!(inspected.contains("given           c"), "{inspected}");
     assert!(inspected.contains("Flow::<2, 8, Libm, 1>"), "{inspected}");
+}
+
+#[test]
+fn ensembles() {
+    let folder = folder(rows(200));
+    let train = "train input.csv --family maf --epochs 1 --layers 2 --hidden 8 --ensemble";
+    let said = folder.accepted(&format!("{train} 3 -o mean.flow"));
+    for seed in 0..3 {
+        assert!(said.contains(&format!("maf, seed {seed}: best epoch 1 of 1")), "{said}");
+    }
+    folder.accepted(&format!("{train} 2 --combine mixture -o mixture.flow"));
+
+    let inspected = folder.accepted("inspect mean.flow");
+    assert!(inspected.contains("ensemble        mean of the log-densities of 3 flows"));
+    assert_eq!(inspected.matches("affine autoregressive").count(), 6, "{inspected}");
+    assert!(inspected.contains("\"ensemble\""), "{inspected}");
+    assert!(inspected.contains("flow_2          maf, seed 2, epochs 1 of 1"), "{inspected}");
+    let json = |name: &str| -> serde_json::Value {
+        let json = folder.accepted(&format!("inspect {name} --json"));
+        serde_json::from_str(&json).unwrap()
+    };
+    let [mean, mixture] = ["mean.flow", "mixture.flow"].map(json);
+    for key in ["multiply_adds", "parameters"] {
+        let members = mean["members"].as_array().unwrap().iter();
+        let sum: u64 = members.map(|member| member[key].as_u64().unwrap()).sum();
+        assert_eq!(mean[key], sum, "{key}");
+        assert_eq!(mixture[key], sum / 3 * 2, "{key}");
+    }
+    assert_eq!(mean["ram_bytes"], mixture["ram_bytes"]);
+    assert_eq!(mean["provenance"]["ensemble"], "mean of 3 flows");
+    assert_eq!(mixture["combination"], "mixture of 2 flows, shares 0.500, 0.500");
+
+    folder.accepted("score mean.flow rows.csv -o mean.csv");
+    folder.accepted("score mixture.flow rows.csv -o mixture.csv");
+    folder.accepted("sample mixture.flow -n 5 -o samples.csv");
+    let no_density = "not possible for an ensemble of flows: a mean of log-densities is no density";
+    refused(&folder, "sample mean.flow -n 5 -o new.csv", 1, &[no_density]);
+    refused(
+        &folder,
+        "train input.csv --family gmm --ensemble 2 --context a -o new.flow",
+        2,
+        &["--context means nothing with a family without layers"],
+    );
+    folder.accepted("train input.csv --family gmm --components 2 --ensemble 2 -o gmm.flow");
+    folder.accepted(&format!("{train} 2 --context c -o given.flow"));
+    assert!(folder.accepted("inspect given.flow").contains("Flow::<2, 8, Libm, 1>"));
 }
 
 #[test]

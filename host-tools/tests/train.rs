@@ -109,7 +109,9 @@ fn a_seed_repeats_to_the_byte() {
         assert_eq!(train(&family, 7), first, "{family}");
         assert_ne!(train(&family, 8), first, "{family}");
     }
-    assert_eq!(train("auto --hidden 8", 7), train("auto --hidden 8", 7));
+    for options in ["auto --hidden 8", "maf --layers 2 --hidden 8 --ensemble 3"] {
+        assert_eq!(train(options, 7), train(options, 7), "{options}");
+    }
 }
 
 /// The value of a line of provenance that `inspect` shows.
@@ -139,6 +141,32 @@ fn auto_takes_the_family_with_the_highest_validation_log_density() {
     assert_eq!(provenance(&folder, "time_limit").as_deref(), Some("10m, not reached"));
     let log_density = provenance(&folder, "validation_log_density").unwrap();
     assert_eq!(log_density.parse(), Ok(best.1));
+}
+
+#[test]
+fn an_ensemble_takes_the_best_candidates_and_shares_the_time() {
+    let folder = Folder::new();
+    folder.write("moons.csv", csv(&moons(300, 4)));
+    let said = folder.accepted("train moons.csv --epochs 2 --hidden 8 --ensemble 2 -o new.flow");
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows = said.lines().filter(|line| line.starts_with('|')).skip(2).map(cells);
+    let mut rows: Vec<(f64, String)> =
+        rows.map(|row| (row[2].parse().unwrap(), row[1].clone())).collect();
+    rows.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let (first, second) = (&rows[0].1, &rows[1].1);
+    let picked = format!("auto: picked {first}, {second}");
+    assert_eq!(provenance(&folder, "family"), Some(picked), "{said}");
+    assert!(provenance(&folder, "flow_1").unwrap().starts_with(second), "{said}");
+    assert_eq!(provenance(&folder, "ensemble").as_deref(), Some("mean of 2 flows"));
+
+    let train = "train moons.csv --hidden 8 --time-limit 1ms -o new.flow --ensemble 3";
+    let said = folder.accepted(&format!("{train} --family maf"));
+    assert_eq!(said.matches("best epoch 1 of 1, stopped by the time limit").count(), 3, "{said}");
+    let reached = Some("1ms, reached, another run may differ");
+    assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
+    let said = folder.accepted(train);
+    assert!(said.contains("only 1 of the 3 flows asked for could be trained"), "{said}");
+    assert_eq!(provenance(&folder, "ensemble"), None);
 }
 
 #[test]
