@@ -1,9 +1,9 @@
 //! Several flows over the same rows, and the one log-density that they come to.
 //!
-//! Flows that were trained from other starts err on other rows, so the mean of their
-//! log-densities tells anomalies better than one of them does (Lakshminarayanan et al. 2017,
-//! "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"; Choi et al. 2018,
-//! "WAIC, but Why?"). In a file, section 7 says which of these it is:
+//! Flows from other starts err on other rows. In a mixture one overconfident flow excuses a row, in
+//! the mean of the log-densities it does not, so that the mean is usually the better detector (Choi
+//! et al. 2018, "WAIC, but Why? Generative Ensembles for Robust Anomaly Detection"). In a file,
+//! section 7 says which of them it is:
 //!
 //! | word 0 | log-density | words behind |
 //! |---|---|---|

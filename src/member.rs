@@ -72,7 +72,8 @@ impl<'m> Member<'m> {
             return Err(length(tag::STANDARDISATION, actual, expected));
         }
 
-        let (width, behind) = check_layers(sizes, records, parameters)?;
+        let mut width = 0;
+        let behind = check_layers(sizes, records, parameters, &mut width)?;
         let base = Base::read(base, [first, second], features, behind)?;
         for (feature, words) in standardisation.iter().enumerate() {
             Standardisation::read(*words).check(feature)?;
@@ -182,14 +183,14 @@ impl<'m> Member<'m> {
     }
 }
 
-/// Reads every layer once, so that no later walk can fail. Returns the units of the widest and the
-/// parameters behind them all.
+/// Reads every layer once, so that no later walk can fail, and notes the width of the widest.
+/// Returns the parameters behind them.
 fn check_layers<'m>(
     sizes: Sizes,
     records: &'m [[u32; Record::WORDS]],
     parameters: &'m [f32],
-) -> Result<(usize, &'m [f32]), Error> {
-    let mut width = 0;
+    width: &mut usize,
+) -> Result<&'m [f32], Error> {
     let mut rest = parameters;
     for (number, words) in records.iter().enumerate() {
         let record = Record { layer: number, words };
@@ -211,10 +212,10 @@ fn check_layers<'m>(
         if let Some(index) = own.iter().position(|parameter| !is_bounded(*parameter)) {
             return Err(Error::Parameter { layer: number, index });
         }
-        width = width.max(layer.width());
+        *width = (*width).max(layer.width());
         rest = behind;
     }
-    Ok((width, rest))
+    Ok(rest)
 }
 
 /// Whether |x| is at most [`MAX_PARAMETER`], and a number.

@@ -1,7 +1,7 @@
 //! Several flows that judge a row together.
 //!
-//! The mean of their log-densities is the better detector, the mixture of them a density. Both
-//! formulas stand in the device's crate, with [`flowlet::Combination`].
+//! The mean of their log-densities is usually the better detector, the mixture of them a density.
+//! Both formulas stand in the device's crate, with [`flowlet::Combination`].
 
 use flowlet::write::Combination;
 
@@ -11,8 +11,7 @@ use crate::fit::Fitted;
 /// What the log-densities of the flows come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Combine {
-    /// Their mean: the better detector, but no density, so it integrates to something else than 1
-    /// and cannot be sampled.
+    /// Their mean: usually the better detector, but no normalised density, and cannot be sampled.
     #[default]
     Mean,
     /// The log-density of a mixture of the flows in equal shares: a density, with samples.

@@ -97,8 +97,8 @@ pub struct Arguments {
     /// of all add up.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=flowlet::MAX_MEMBERS as i64))]
     ensemble: Option<u8>,
-    /// What the log-densities of an ensemble come to; by default their mean, which is the better
-    /// detector, but no normalised density, and cannot be sampled.
+    /// What the log-densities of an ensemble come to; by default their mean, which is usually the
+    /// better detector, but no normalised density, and cannot be sampled.
     #[arg(long, value_enum, requires = "ensemble")]
     combine: Option<Combine>,
     /// Share of normal rows that may score above the threshold.
