@@ -86,6 +86,18 @@ impl<'s> Units<'s> {
         )
     }
 
+    /// Lists `value` at place `at` if it is positive; whether it was.
+    #[inline(always)]
+    pub(crate) fn list(&mut self, at: usize, value: f32, number: u16) -> bool {
+        if value.to_bits() as i32 > 0
+            && let (Some(place), Some(own)) = (self.values.get_mut(at), self.numbers.get_mut(at))
+        {
+            (*place, *own) = (value, number);
+            return true;
+        }
+        false
+    }
+
     /// The values alone, in whole blocks.
     pub(crate) fn blocks(&mut self, count: usize) -> &mut [Block] {
         let (blocks, _) = self.values.as_chunks_mut();

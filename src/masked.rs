@@ -6,9 +6,9 @@
 //! degrees, so every unit sees a prefix of the layer before it. A mask is then a length, and the
 //! zero half of the weights is neither stored nor multiplied.
 //!
-//! With all features given, the network runs layer by layer ([`Masked::run`]). Where each feature
-//! follows from those before it, a [`Walk`] computes each unit once, as soon as the features that
-//! it needs are known, at nearly the same cost.
+//! With all features given, the network runs layer by layer (`Masked::run`). Where each feature
+//! follows from those before it, a `Walk` computes each unit once, as soon as the features that it
+//! needs are known: one pass too, in more and smaller steps.
 //!
 //! In a file, a block of 8 rows holds its bias and as many columns as its last row sees; what
 //! its other rows do not see is zero.
@@ -23,8 +23,8 @@ use crate::spline::Spline;
 /// The rule that gives the units of a hidden layer their degrees.
 ///
 /// Degrees run evenly from 1 to D - 1; with a context, which every unit sees, from 0 on, since the
-/// first feature depends on it too. Where every degree can have 8 units, all units of a block have
-/// the same one.
+/// first feature depends on it too. Where every degree can have 8 units, or 4 or 2, that many stand
+/// together, so that no degree has units in two blocks without need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Degrees {
     /// D.
@@ -37,15 +37,22 @@ impl Degrees {
     /// How many units of a layer of `width` see no more than the first `known` features.
     pub fn units(self, width: usize, known: usize) -> usize {
         let (degrees, known) = (self.count(), known + self.first());
-        let count =
-            |of: usize| (known * of + degrees.saturating_sub(1)).checked_div(degrees).unwrap_or(0);
-        let whole = width / ROWS;
-        let units = if width == whole * ROWS && whole >= degrees {
-            ROWS * count(whole)
-        } else {
-            count(width)
-        };
+        let group = self.group(width);
+        let groups = known * (width / group) + degrees.saturating_sub(1);
+        let units = group * groups.checked_div(degrees).unwrap_or(0);
         if units < width { units } else { width }
+    }
+
+    /// Units of one degree stand in groups of so many: as many as let every degree have a group,
+    /// and none lie in two blocks.
+    fn group(self, width: usize) -> usize {
+        let fits = |group| width.is_multiple_of(group) && width >= group * self.count();
+        match () {
+            () if fits(ROWS) => ROWS,
+            () if fits(ROWS / 2) => ROWS / 2,
+            () if fits(ROWS / 4) => ROWS / 4,
+            () => 1,
+        }
     }
 
     /// 1 if there are units of degree 0.
@@ -65,11 +72,8 @@ impl Degrees {
 
     /// A layer of `width` with no feature known.
     fn reach(self, width: usize) -> Reach {
-        let degrees = self.count().max(1);
-        let whole = width / ROWS;
-        let (unit, of) =
-            if width == whole * ROWS && whole >= degrees { (ROWS, whole) } else { (1, width) };
-        Reach { units: 0, unit, of: of.max(1), rest: 0, degrees }
+        let unit = self.group(width);
+        Reach { units: 0, unit, of: (width / unit).max(1), rest: 0, degrees: self.count().max(1) }
     }
 
     /// The degree of unit `unit` of a layer of `width`.
@@ -95,6 +99,18 @@ struct Reach {
 }
 
 impl Reach {
+    /// After how many steps from the start unit `unit` is known.
+    fn steps(self, unit: usize) -> usize {
+        let group = unit.checked_div(self.unit).unwrap_or(0);
+        (group * self.degrees).checked_div(self.of).unwrap_or(0) + 1
+    }
+
+    /// Units known after `steps` from the start.
+    fn after(self, steps: usize) -> usize {
+        let groups = steps * self.of + self.degrees.saturating_sub(1);
+        self.units + self.unit * groups.checked_div(self.degrees).unwrap_or(0)
+    }
+
     /// One more feature is known.
     fn step(&mut self) {
         while self.rest < self.of {
@@ -120,11 +136,8 @@ impl Iterator for Columns {
         match self {
             Self::Hidden { own, before, width, end } => {
                 *end = (*end + ROWS).min(*width);
-                while own.units < *end {
-                    own.step();
-                    before.step();
-                }
-                Some(before.units)
+                // A block sees what its last unit sees.
+                Some(before.after(own.steps(end.saturating_sub(1))))
             }
             Self::Output { before, map, features, steps, end, left } => {
                 if *left == 0 {
@@ -239,8 +252,8 @@ impl<'m> Masked<'m> {
         self.columns(layer).take(self.block_count(layer)).map(|columns| 1 + columns).sum()
     }
 
-    /// Runs the hidden layers, all features of `row` given; the output layer is run by [`Outputs`] as it is
-    /// read.
+    /// Runs the hidden layers, all features of `row` given; the output layer is run by [`Outputs`]
+    /// as it is read.
     #[inline(always)]
     pub(crate) fn run<'s>(
         &self,
@@ -413,23 +426,25 @@ impl<'m> Progress<'m> {
     ) {
         self.reach.step();
         while self.units < self.reach.units {
-            let (new, skipped) = inputs(self.used);
-            self.push(new, skipped);
-            self.used = known;
+            if self.used < known || self.used == 0 {
+                let (new, skipped) = inputs(self.used);
+                self.push(new, skipped);
+                self.used = known;
+            }
             let start = self.units;
             let block = start / ROWS * ROWS;
             let end = (block + ROWS).min(self.reach.units);
-            let mut free = Free::new(units, self.listed);
-            let room = free.len();
             if end - start == ROWS {
+                let mut free = Free::new(units, self.listed);
+                let room = free.len();
                 free.list(&self.sums, start as u16);
+                self.listed += room - free.len();
             } else {
-                let rows = self.sums.get(start - block..end - block).unwrap_or_default();
-                for (value, unit) in rows.iter().zip(start as u16..) {
-                    free.push(*value, unit);
+                for unit in start..end {
+                    let value = self.sums.get(unit % ROWS).copied().unwrap_or_default();
+                    self.listed += usize::from(units.list(self.listed, value, unit as u16));
                 }
             }
-            self.listed += room - free.len();
             self.units = end;
             if end == block + ROWS || end == self.width {
                 self.advance(columns);
@@ -445,11 +460,14 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
         let (mut rest, _) = network.parameters.as_chunks();
         let count = network.widths.len();
         let mut start = |number| {
-            let words = if number < count { network.words(number) } else { 0 };
+            let Some(width) = network.widths.get(number) else {
+                return Progress::start(&[], Reach::default(), 0);
+            };
+            let words = network.words(number);
             let (own, behind) = rest.split_at_checked(words).unwrap_or_default();
             rest = behind;
-            let width = network.widths.get(number).map_or(0, |width| *width as usize);
-            Progress::start(own, network.reach(Some(number)), width)
+            let width = *width as usize;
+            Progress::start(own, network.degrees.reach(width), width)
         };
         let layers = [start(0), start(1), start(2)];
         let output = Progress::start(rest, Reach::default(), 0);
@@ -501,8 +519,10 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     #[inline(always)]
     pub fn affine(&mut self, known: &[f32], clip: f32) -> Affine {
         let (output, units, [listed, columns]) = self.output(known);
-        output.push(units.listed(output.used..listed), 0);
-        output.used = listed;
+        if output.used < listed || output.used == 0 {
+            output.push(units.listed(output.used..listed), 0);
+            output.used = listed;
+        }
         let place = known.len() % GROUP;
         let map = Affine::of(&output.sums, place, clip);
         if place + 1 == GROUP {
