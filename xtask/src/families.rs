@@ -24,9 +24,11 @@ const FAMILIES: [&str; 8] = [
 ];
 
 /// Families with options that bring further parts of the device's code.
-const VARIANTS: [(&str, &str); 4] = [
+const VARIANTS: [(&str, &str); 6] = [
     ("real-nvp", "--base student-t"),
     ("real-nvp", "--base mixture"),
+    ("spline-coupling", "--context f8"),
+    ("maf", "--context f1,f8"),
     ("maf", "--ensemble 3"),
     ("spline-coupling", "--ensemble 2 --combine mixture"),
 ];
