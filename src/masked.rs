@@ -125,7 +125,7 @@ impl Reach {
 #[derive(Clone, Copy)]
 enum Columns {
     Hidden { own: Reach, before: Reach, width: usize, end: usize },
-    Output { before: Reach, map: ScalarMap, features: usize, steps: usize, end: usize, left: usize },
+    Output { before: Reach, map: ScalarMap, features: usize, end: usize, left: usize },
 }
 
 impl Iterator for Columns {
@@ -139,18 +139,14 @@ impl Iterator for Columns {
                 // A block sees what its last unit sees.
                 Some(before.after(own.steps(end.saturating_sub(1))))
             }
-            Self::Output { before, map, features, steps, end, left } => {
+            Self::Output { before, map, features, end, left } => {
                 if *left == 0 {
                     *left = map.blocks();
                     *end = (*end + map.group()).min(*features);
                 }
-                // The last feature of a group sees the others.
-                while *steps + 1 < *end {
-                    before.step();
-                    *steps += 1;
-                }
                 *left -= 1;
-                Some(before.units)
+                // The last feature of a group sees the others.
+                Some(before.after(end.saturating_sub(1)))
             }
         }
     }
@@ -235,7 +231,7 @@ impl<'m> Masked<'m> {
                 // With a context, its step comes before those of the features.
                 let first = self.degrees.first();
                 let features = self.degrees.features + first;
-                Columns::Output { before, map, features, steps: 0, end: first, left: 0 }
+                Columns::Output { before, map, features, end: first, left: 0 }
             }
         }
     }

@@ -32,10 +32,10 @@ const CANDIDATES: [Family; 7] = [
 ];
 
 /// Cortex-M4 cycles of a multiply-add, measured over a whole Real NVP, its exponentials included
-/// (the README's table: 73,247 for 24,320).
+/// (the README's table: 73,240 for 24,320).
 const CYCLES_PER_MULTIPLY_ADD: f64 = 3.0;
-/// Cortex-M4 cycles of a spline, counted from the functions that it calls: 18 exponentials at
-/// 101, 2 tanh at 180, a logarithm at 97, a root at 60, and its divisions.
+/// Cortex-M4 cycles of a spline, an estimate: 18 exponentials at 101, a logarithm at 97, a root at
+/// 60, and about 600 for its divisions and the search of the bin.
 const CYCLES_PER_SPLINE: f64 = 2600.0;
 
 /// The value of `--family`.

@@ -4,8 +4,8 @@
 //! The row is split into two halves. One, the condition, passes unchanged; each value of the
 //! other is mapped by a scalar map whose parameters a network computes from the condition, behind
 //! the context where there is one (Winkler et al. 2019, "Learning Likelihoods with Conditional
-//! Normalizing Flows"). The
-//! Jacobian is triangular, so its log-determinant is the sum of the maps' log-slopes.
+//! Normalizing Flows"). The Jacobian is triangular, so its log-determinant is the sum of the maps'
+//! log-slopes.
 //!
 //! In a file, the settings are: 0 or 1 for the half that is transformed, the clip or bound of
 //! the map (f32), the number of hidden layers, their three widths, and the kind of map. The
