@@ -27,7 +27,7 @@ use crate::spline::Spline;
 /// together, so that no degree has units in two blocks without need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Degrees {
-    /// D.
+    /// D, at least 2.
     pub features: usize,
     /// C, the context's size.
     pub context: usize,
@@ -36,10 +36,7 @@ pub struct Degrees {
 impl Degrees {
     /// How many units of a layer of `width` see no more than the first `known` features.
     pub fn units(self, width: usize, known: usize) -> usize {
-        let (degrees, known) = (self.count(), known + self.first());
-        let group = self.group(width);
-        let groups = known * (width / group) + degrees.saturating_sub(1);
-        let units = group * groups.checked_div(degrees).unwrap_or(0);
+        let units = self.reach(width).after(known + self.first());
         if units < width { units } else { width }
     }
 
