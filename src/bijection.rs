@@ -7,12 +7,14 @@ mod act_norm;
 mod autoregressive;
 mod coupling;
 mod lu_linear;
+mod marginal;
 mod permutation;
 
 pub use act_norm::ActNorm;
 pub use autoregressive::{Autoregressive, Side};
 pub use coupling::{Coupling, Half};
 pub use lu_linear::LuLinear;
+pub use marginal::Marginal;
 pub use permutation::Permutation;
 
 use core::ops::Range;
@@ -234,4 +236,6 @@ bijections! {
     LuLinear = 4 if "linear",
     /// Each feature is mapped as those before it say.
     Autoregressive = 5 if "autoregressive",
+    /// A fixed monotone map of each feature for itself.
+    Marginal = 6 if "marginal",
 }

@@ -38,7 +38,7 @@
 //!
 //! | record word | contents |
 //! |---|---|
-//! | 0 | kind: 1 = coupling, 2 = permutation, 3 = act-norm, 4 = LU linear, 5 = autoregressive |
+//! | 0 | kind: 1 = coupling, 2 = permutation, 3 = act-norm, 4 = LU linear, 5 = autoregressive, 6 = marginal |
 //! | 1 | first parameter word, counted from the first parameter |
 //! | 2 | number of parameter words |
 //! | 3 .. 12 | settings of that kind, see the module of each; 0 where it has none |

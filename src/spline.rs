@@ -39,13 +39,13 @@ impl Spline {
     }
 }
 
-/// One bin: from knot (z, x) on, its width, its height and the slopes at its ends.
-struct Bin {
-    z: f32,
-    x: f32,
-    width: f32,
-    height: f32,
-    slopes: [f32; 2],
+/// One bin: from knot (z, x) on, its width, its height and the slopes dx/dz at its ends.
+pub(crate) struct Bin {
+    pub z: f32,
+    pub x: f32,
+    pub width: f32,
+    pub height: f32,
+    pub slopes: [f32; 2],
 }
 
 /// The mapped value, and the logarithm of the slope in that direction.
@@ -59,39 +59,43 @@ pub(crate) fn apply<M: Math>(
     if !(value > -bound && value < bound) {
         return (value, 0.0);
     }
-    let bin = Bin::of::<M>(direction, parameters, bound, value);
-    let Bin { z, x, width, height, slopes: [d0, d1] } = bin;
-    let s = height / width;
-    let curve = d1 + d0 - 2.0 * s;
-    // theta is how far into the bin the value lies along z: eq. 29 to 32 for the inverse, of
-    // whose two forms of the root the one that subtracts no numbers of one size.
-    let theta = share(match direction {
-        Direction::Forward => (value - z) / width,
-        Direction::Inverse => {
-            let y = value - x;
-            let a = height * (s - d0) + y * curve;
-            let b = height * d0 - y * curve;
-            let c = -s * y;
-            let discriminant = b * b - 4.0 * a * c;
-            let root = if discriminant > 0.0 { M::sqrt(discriminant) } else { 0.0 };
-            if b < 0.0 { (root - b) / (2.0 * a) } else { 2.0 * c / (-b - root) }
-        }
-    });
-    let rest = 1.0 - theta;
-    let denominator = s + curve * theta * rest;
-    let slope = s * s * (d1 * theta * theta + 2.0 * s * theta * rest + d0 * rest * rest)
-        / (denominator * denominator);
-    let log_slope = M::ln(slope);
-    match direction {
-        Direction::Forward => {
-            let rise = height * (s * theta * theta + d0 * theta * rest) / denominator;
-            (bounded(x + rise), log_slope)
-        }
-        Direction::Inverse => (bounded(z + theta * width), -log_slope),
-    }
+    Bin::of::<M>(direction, parameters, bound, value).apply::<M>(direction, value)
 }
 
 impl Bin {
+    /// Maps a value that lies in the bin.
+    pub fn apply<M: Math>(self, direction: Direction, value: f32) -> (f32, f32) {
+        let Self { z, x, width, height, slopes: [d0, d1] } = self;
+        let s = height / width;
+        let curve = d1 + d0 - 2.0 * s;
+        // theta is how far into the bin the value lies along z: eq. 29 to 32 for the inverse, of
+        // whose two forms of the root the one that subtracts no numbers of one size.
+        let theta = share(match direction {
+            Direction::Forward => (value - z) / width,
+            Direction::Inverse => {
+                let y = value - x;
+                let a = height * (s - d0) + y * curve;
+                let b = height * d0 - y * curve;
+                let c = -s * y;
+                let discriminant = b * b - 4.0 * a * c;
+                let root = if discriminant > 0.0 { M::sqrt(discriminant) } else { 0.0 };
+                if b < 0.0 { (root - b) / (2.0 * a) } else { 2.0 * c / (-b - root) }
+            }
+        });
+        let rest = 1.0 - theta;
+        let denominator = s + curve * theta * rest;
+        let slope = s * s * (d1 * theta * theta + 2.0 * s * theta * rest + d0 * rest * rest)
+            / (denominator * denominator);
+        let log_slope = M::ln(slope);
+        match direction {
+            Direction::Forward => {
+                let rise = height * (s * theta * theta + d0 * theta * rest) / denominator;
+                (bounded(x + rise), log_slope)
+            }
+            Direction::Inverse => (bounded(z + theta * width), -log_slope),
+        }
+    }
+
     /// The bin that `value` lies in, on the side that `direction` starts from.
     fn of<M: Math>(
         direction: Direction,

@@ -164,6 +164,9 @@ pub enum Layer {
         /// U, row-major, D x D; what lies on and above the diagonal is used.
         upper: Vec<f32>,
     },
+    /// A fixed map of each feature, see [`crate::bijection::Marginal`]: the knots of each, x, z and
+    /// dx/dz, all of one number, or none for a feature that stays as it is.
+    Marginal(Vec<Vec<[f32; 3]>>),
 }
 
 /// The density of the row once every bijection is undone.
@@ -393,6 +396,13 @@ impl Layer {
                 }
                 append_upper(upper, features, parameters);
                 (Kind::LuLinear, Vec::new())
+            }
+            Self::Marginal(knots) => {
+                let transformed = || knots.iter().enumerate().filter(|(_, own)| !own.is_empty());
+                let bits: u64 = transformed().map(|(feature, _)| 1 << feature).sum();
+                let count = transformed().next().map_or(0, |(_, own)| own.len());
+                parameters.extend(knots.iter().flatten().flatten());
+                (Kind::Marginal, alloc::vec![count as u32, bits as u32, (bits >> 32) as u32])
             }
         }
     }

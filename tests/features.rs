@@ -12,6 +12,7 @@ fn is_on(feature: &str) -> bool {
         "context" => cfg!(feature = "context"),
         "ensemble" => cfg!(feature = "ensemble"),
         "linear" => cfg!(feature = "linear"),
+        "marginal" => cfg!(feature = "marginal"),
         "mixture" => cfg!(feature = "mixture"),
         "spline" => cfg!(feature = "spline"),
         "student-t" => cfg!(feature = "student-t"),

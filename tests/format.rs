@@ -313,6 +313,13 @@ fn parts_that_make_no_sense_have_their_refusal() {
     let norm = |scale: f32| Layer::ActNorm { shift: vec![0.0; 3], scale: vec![1.0, scale, 1.0] };
     let mut upper = vec![1.0; 9];
     upper[4] = 0.0;
+    // Of features 0 and 2, the last knot of the latter as given.
+    let marginal = |last: [f32; 3]| {
+        let knots = |last| vec![[-1.0, -1.5, 0.8], [0.0, 0.1, 1.2], last];
+        let layer = Layer::Marginal(vec![knots([1.0, 1.0, 1.0]), Vec::new(), knots(last)]);
+        with(vec![layer], Base::StandardNormal)
+    };
+    let marginal_refusal = |knot| Error::Parameter { layer: 0, index: 3 * knot };
     let cases = [
         (with(vec![norm(0.0)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
         (with(vec![norm(1e-9)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
@@ -321,6 +328,11 @@ fn parts_that_make_no_sense_have_their_refusal() {
             // 3 words of L, then columns of 1 and 2 words.
             Error::Parameter { layer: 0, index: 5 },
         ),
+        (marginal([0.0, 1.0, 1.0]), marginal_refusal(5)),
+        (marginal([1.0, 0.1, 1.0]), marginal_refusal(5)),
+        (marginal([f32::NAN, 1.0, 1.0]), marginal_refusal(5)),
+        (marginal([1.0, 1.0, 0.0]), marginal_refusal(5)),
+        (marginal([1.0, 1.0, f32::INFINITY]), Error::Parameter { layer: 0, index: 17 }),
         (
             with(Vec::new(), Base::StudentT { degrees_of_freedom: 0.5 }),
             Error::BaseSetting { word: 6 },
@@ -339,6 +351,13 @@ fn parts_that_make_no_sense_have_their_refusal() {
     for (description, refusal) in cases {
         assert!(is_tested(&refusal));
         assert_eq!(open(description.to_file().bytes()), Err(refusal));
+    }
+    // The number of knots, and the bits of the features.
+    let sound = marginal([1.0, 1.0, 1.0]);
+    assert_eq!(open(sound.to_file().bytes()), Ok(()));
+    for (word, value) in [(3, 0), (3, 1), (3, u32::MAX), (4, 0), (4, 0b1101), (5, 1), (6, 1)] {
+        let file = with_word(&sound, tag::FLOW, FIRST_RECORD + word, value);
+        assert_eq!(open(file.bytes()), Err(Error::Shape { layer: 0, word }), "{word}: {value:#b}");
     }
     // A word between the layers and the end that no part owns.
     let short = with_word(&with(vec![norm(1.0)], Base::StandardNormal), tag::FLOW, 2, 3);

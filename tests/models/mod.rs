@@ -87,6 +87,13 @@ pub fn examples(kind: Kind, seed: u64) -> Vec<Example> {
                 add(&mut random, format!("Glow, {depth} deep"), count, layers);
             }
         }
+        Kind::Marginal => {
+            for (count, knots) in [(2, 2), (3, 5), (8, 33), (64, 9)] {
+                let marginal = random.marginal(count, knots);
+                let layers = vec![marginal, random.coupling(count, Half::First, AFFINE, &[8])];
+                add(&mut random, format!("{knots} knots"), count, layers);
+            }
+        }
         Kind::Autoregressive => {
             for (count, hidden) in &shapes {
                 for (given, map) in
@@ -319,6 +326,21 @@ impl Random {
         Layer::LuLinear { lower: matrix(), upper: matrix() }
     }
 
+    /// Every third feature stays as it is.
+    pub fn marginal(&mut self, features: usize, knots: usize) -> Layer {
+        let mut own = |feature: usize| {
+            let (mut x, mut z) = (-1.5, -2.0);
+            let mut knot = |_| {
+                x += (0.2 + self.uniform().abs()) * 4.0 / knots as f32;
+                z += (0.5 + self.uniform().abs()) * 4.0 / knots as f32;
+                [x, z, 0.6 + 0.5 * self.uniform()]
+            };
+            let count = if feature % 3 == 2 { 0 } else { knots };
+            (0..count).map(&mut knot).collect()
+        };
+        Layer::Marginal((0..features).map(&mut own).collect())
+    }
+
     pub fn components(&mut self, features: usize, count: usize, full: bool) -> Vec<Component> {
         let raw: Vec<f32> = (0..count).map(|_| self.uniform()).collect();
         let sum: f32 = raw.iter().map(|raw| raw.exp()).sum();
@@ -411,8 +433,8 @@ pub fn goldens() -> Vec<(String, Description)> {
     };
     for kind in Kind::ALL {
         let (name, layer) = match kind {
-            // In the small model.
-            Kind::Permutation => continue,
+            // In the small model, and behind the others.
+            Kind::Permutation | Kind::Marginal => continue,
             Kind::Coupling => ("spline", random.coupling(3, Half::First, SPLINE, &[5, 9])),
             Kind::ActNorm => ("act_norm", random.act_norm(3)),
             Kind::LuLinear => ("lu_linear", random.lu_linear(3)),
@@ -443,6 +465,10 @@ pub fn goldens() -> Vec<(String, Description)> {
         let flows = (0..3).map(|number| random.member(number, &columns, 0)).collect();
         goldens.push((name.to_owned(), complete(&mut random, ensemble(flows, combination))));
     }
+    let features = random.features(3);
+    let layers = vec![random.marginal(3, 4)];
+    let marginal = Description { features, layers, ..Description::default() };
+    goldens.push(("marginal".to_owned(), complete(&mut random, marginal)));
     goldens
 }
 

@@ -57,6 +57,13 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                     log_det_jacobian += log_slope;
                 }
             }
+            Layer::Marginal(knots) => {
+                for (value, knots) in row.iter_mut().zip(knots) {
+                    let (mapped, log_slope) = marginal(knots, *value);
+                    *value = mapped;
+                    log_det_jacobian += log_slope;
+                }
+            }
             Layer::ActNorm { shift, scale } => {
                 for ((value, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
                     *value = (*value - f64::from(*shift)) / f64::from(*scale);
@@ -118,7 +125,26 @@ fn spline(parameters: &[f64], bound: f64, x: f64) -> (f64, f64) {
         .chain(parameters[16..23].iter().map(|raw| soft_clip(*raw, 5.0).exp()))
         .chain([1.0])
         .collect();
-    let bin = (0..7).find(|bin| x < xs[bin + 1]).unwrap_or(7);
+    rational_quadratic(&zs, &xs, &slopes, x)
+}
+
+/// Rational quadratics between the knots, straight lines beyond them.
+fn marginal(knots: &[[f32; 3]], x: f64) -> (f64, f64) {
+    let column = |index: usize| knots.iter().map(|knot| f64::from(knot[index])).collect::<Vec<_>>();
+    let (xs, zs, slopes) = (column(0), column(1), column(2));
+    let Some(last) = knots.len().checked_sub(1) else { return (x, 0.0) };
+    let line = |end: usize| (zs[end] + (x - xs[end]) / slopes[end], -slopes[end].ln());
+    match x {
+        x if x < xs[0] => line(0),
+        x if x >= xs[last] => line(last),
+        x => rational_quadratic(&zs, &xs, &slopes, x),
+    }
+}
+
+/// z with g(z) = x, found by halving intervals, and its log-slope.
+fn rational_quadratic(zs: &[f64], xs: &[f64], slopes: &[f64], x: f64) -> (f64, f64) {
+    let last = zs.len() - 2;
+    let bin = (0..last).find(|bin| x < xs[bin + 1]).unwrap_or(last);
     let (width, height) = (zs[bin + 1] - zs[bin], xs[bin + 1] - xs[bin]);
     let (s, d0, d1) = (height / width, slopes[bin], slopes[bin + 1]);
     let at = |t: f64| {

@@ -19,8 +19,16 @@ pub struct Arguments {
 type Step = (&'static str, fn() -> Result<bool>);
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 7] =
-    ["autoregressive", "context", "ensemble", "linear", "mixture", "spline", "student-t"];
+const PARTS: [&str; 8] = [
+    "autoregressive",
+    "context",
+    "ensemble",
+    "linear",
+    "marginal",
+    "mixture",
+    "spline",
+    "student-t",
+];
 
 const STEPS: [Step; 14] = [
     ("format", format),
