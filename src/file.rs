@@ -74,8 +74,8 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 8 to 15 are kept for per-feature
-//! transforms, quantiles of the score and attribution.
+//! Numbers of kinds and tags are never used again. Tags 8 to 15 are kept for quantiles
+//! of the score and attribution.
 //!
 //! # Checks
 //!

@@ -319,7 +319,7 @@ fn parts_that_make_no_sense_have_their_refusal() {
         let layer = Layer::Marginal(vec![knots([1.0, 1.0, 1.0]), Vec::new(), knots(last)]);
         with(vec![layer], Base::StandardNormal)
     };
-    let marginal_refusal = |knot| Error::Parameter { layer: 0, index: 3 * knot };
+    let marginal_refusal = |knot: usize| Error::Parameter { layer: 0, index: 3 * knot };
     let cases = [
         (with(vec![norm(0.0)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
         (with(vec![norm(1e-9)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),

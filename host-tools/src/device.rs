@@ -206,7 +206,9 @@ fn splines(layer: Layer, features: usize) -> usize {
     let (map, transformed) = match layer {
         Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
         Layer::Autoregressive(layer) => (layer.map(), features),
-        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) => return 0,
+        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) | Layer::Marginal(_) => {
+            return 0;
+        }
     };
     match map {
         ScalarMap::Spline { .. } => transformed,
@@ -245,6 +247,10 @@ fn describe(layer: Layer) -> String {
         }
         Layer::ActNorm(_) => "act-norm".into(),
         Layer::LuLinear(_) => "linear map, LU form".into(),
+        Layer::Marginal(layer) => {
+            let features: Vec<_> = layer.transformed().map(|feature| feature.to_string()).collect();
+            format!("marginal transform of {}, {} knots each", features.join(" "), layer.knots())
+        }
     }
 }
 

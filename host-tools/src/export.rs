@@ -29,7 +29,10 @@ pub fn export(
     let mut features: Vec<_> = columns.iter().map(|column| column.feature.clone()).collect();
     let context = features.split_off(columns.len() - context);
     // All were trained on rows of one standardisation.
-    let mut flows = members.iter().map(|member| member.fitted.flow.export());
+    let mut flows = members.iter().map(|Member { fitted, .. }| {
+        let (layers, base) = fitted.flow.export();
+        (fitted.transform.layers().iter().cloned().chain(layers).collect(), base)
+    });
     let (layers, base) = flows.next().unwrap_or_default();
     let other = |(layers, base)| write::Member {
         features: features.clone(),

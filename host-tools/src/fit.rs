@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
 use crate::mixture;
 use crate::preprocess::Column;
+use crate::transform::{self, Transform};
 
 /// Rows of one validation pass.
 const VALIDATION_BATCH: usize = 1024;
@@ -40,6 +41,8 @@ pub struct Options {
     pub components: RangeInclusive<usize>,
     /// How many of the columns, the last ones, are context.
     pub context: usize,
+    /// What stands between the standardisation and the flow.
+    pub transform: transform::Choice,
     /// Most passes over the training rows.
     pub epochs: usize,
     /// Rows of one step.
@@ -72,6 +75,8 @@ pub struct Epoch {
 /// A trained flow.
 #[derive(Debug)]
 pub struct Fitted {
+    /// Fixed layers in front of the flow.
+    pub transform: Transform,
     /// The weights of the best epoch.
     pub flow: Flow,
     /// That epoch.
@@ -105,34 +110,49 @@ impl<'a> Rows<'a> {
         self.standardised.len() / self.columns.len()
     }
 
-    /// The rows numbered `batch`, row-major, with fresh noise: that of each column's steps, and
-    /// Gaussian noise of standard deviation `noise`. A context has none: it is given, not modelled.
-    fn noisy(&self, batch: &[usize], noise: f32, random: &mut ChaCha8Rng) -> Vec<f32> {
+    /// The rows numbered `batch`, row-major, with fresh noise of each column's steps.
+    fn stepped(&self, batch: &[usize], random: &mut ChaCha8Rng) -> Vec<f32> {
         let width = self.columns.len();
         let mut values = Vec::with_capacity(batch.len() * width);
         for number in batch {
             let row = &self.standardised[number * width..][..width];
             let (x, context) = row.split_at(width - self.context);
-            values.extend(x.iter().zip(self.columns).map(|(x, column)| {
-                let gaussian: f32 = StandardNormal.sample(random);
-                x + column.noise(random) + noise * gaussian
-            }));
+            values.extend(x.iter().zip(self.columns).map(|(x, column)| x + column.noise(random)));
+            // A context has none: it is given, not modelled.
             values.extend(context);
         }
         values
     }
 
-    /// The same, shape \[rows, D + C\].
+    /// The same, transformed and with Gaussian noise of standard deviation `noise`, shape
+    /// \[rows, D + C\], and the sum of log |det| of the transform.
     fn tensor(
         &self,
+        transform: &Transform,
         batch: &[usize],
         noise: f32,
         random: &mut ChaCha8Rng,
         device: &Device,
-    ) -> Tensor<2> {
-        let values = self.noisy(batch, noise, random);
+    ) -> (Tensor<2>, f64) {
+        let mut values = self.stepped(batch, random);
         let width = self.columns.len();
-        Tensor::from_data(TensorData::new(values, [batch.len(), width]), device)
+        let log_det_jacobian = transform.apply(&mut values, width);
+        if noise > 0.0 {
+            for x in values.chunks_mut(width).flat_map(|row| &mut row[..width - self.context]) {
+                let gaussian: f32 = StandardNormal.sample(random);
+                *x += noise * gaussian;
+            }
+        }
+        let rows = Tensor::from_data(TensorData::new(values, [batch.len(), width]), device);
+        (rows, log_det_jacobian)
+    }
+
+    /// The features of all rows, with the noise of their steps.
+    fn features(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
+        let numbers: Vec<usize> = (0..self.count()).collect();
+        let width = self.columns.len();
+        let rows = self.stepped(&numbers, random);
+        rows.chunks_exact(width).flat_map(|row| &row[..width - self.context]).copied().collect()
     }
 }
 
@@ -148,13 +168,18 @@ pub fn fit(
     let is_time_over = || options.time_limit.is_some_and(|limit| start.elapsed() >= limit);
     let training = Rows::new(training, columns, options.context);
     let validation = Rows::new(validation, columns, options.context);
+    let sizes = Sizes { features: columns.len() - options.context, context: options.context };
+    let transform = {
+        let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
+        let (rows, further) = (training.features(&mut random), validation.features(&mut random));
+        Transform::fit(options.transform, &rows, &further, sizes.features, options.seed)?
+    };
     if options.architecture.family.default_layers().is_none() {
-        return fit_mixture(options, &training, &validation, is_time_over);
+        return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let plain = Device::flex();
     let device = plain.clone().autodiff();
-    let sizes = Sizes { features: columns.len() - options.context, context: options.context };
     let mut flow = Flow::new(&options.architecture, sizes, &mut random, &device);
     let mut averaged = flow.valid();
     let mut steps = 0.0;
@@ -174,13 +199,15 @@ pub fn fit(
         order.shuffle(&mut random);
         let (mut sum, mut rows) = (0.0, 0);
         for batch in order.chunks(options.batch_size) {
-            let x = training.tensor(batch, options.noise, &mut random, &device);
+            let (x, log_det_jacobian) =
+                training.tensor(&transform, batch, options.noise, &mut random, &device);
             if number == 1 && rows == 0 {
                 flow.initialise(x.clone());
                 averaged = flow.valid();
             }
             let loss = -flow.log_density(x).mean();
-            let value = f64::from(loss.clone().into_scalar::<f32>());
+            let value = f64::from(loss.clone().into_scalar::<f32>())
+                - log_det_jacobian / batch.len() as f64;
             // A step along a gradient that is no number would end the run.
             if value.is_finite() {
                 let gradients = GradientsParams::from_grads(loss.backward(), &flow);
@@ -192,7 +219,8 @@ pub fn fit(
                 rows += batch.len();
             }
         }
-        let validation_loss = validation_loss(&averaged, &validation, options.seed, &plain);
+        let validation_loss =
+            validation_loss((&transform, &averaged), &validation, options.seed, &plain);
         let better = validation_loss.is_finite()
             && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
         let best_number = if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
@@ -218,37 +246,43 @@ pub fn fit(
         }
     }
     let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-    Ok(Fitted { flow, best, epochs: run, out_of_time })
+    Ok(Fitted { transform, flow, best, epochs: run, out_of_time })
 }
 
 /// Expectation maximisation knows no epochs, and needs no noise but that of the steps.
 fn fit_mixture(
     options: &Options,
+    transform: Transform,
     training: &Rows,
     validation: &Rows,
     is_time_over: impl Fn() -> bool,
 ) -> Result<Fitted> {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let numbers: Vec<usize> = (0..training.count()).collect();
-    let rows = training.noisy(&numbers, 0.0, &mut random);
+    let mut rows = training.features(&mut random);
+    transform.apply(&mut rows, training.columns.len());
     let features = training.columns.len();
     let components = options.components.clone();
     let (flow, out_of_time) =
         mixture::fit(&rows, features, components, options.seed, is_time_over)?;
-    let loss = |rows| validation_loss(&flow, rows, options.seed, &Device::flex());
+    let loss = |rows| validation_loss((&transform, &flow), rows, options.seed, &Device::flex());
     let (training_loss, validation_loss) = (loss(training), loss(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { flow, best, epochs: 0, out_of_time })
+    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time })
 }
 
 /// Mean negative log-density, with the same noise every time so that epochs compare.
-fn validation_loss(flow: &Flow, rows: &Rows, seed: u64, device: &Device) -> f64 {
+fn validation_loss(
+    (transform, flow): (&Transform, &Flow),
+    rows: &Rows,
+    seed: u64,
+    device: &Device,
+) -> f64 {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x7661_6c69_6461_7465);
     let numbers: Vec<usize> = (0..rows.count()).collect();
     let mut sum = 0.0;
     for batch in numbers.chunks(VALIDATION_BATCH) {
-        let x = rows.tensor(batch, 0.0, &mut random, device);
-        sum -= f64::from(flow.log_density(x).sum().into_scalar::<f32>());
+        let (x, log_det_jacobian) = rows.tensor(transform, batch, 0.0, &mut random, device);
+        sum -= f64::from(flow.log_density(x).sum().into_scalar::<f32>()) + log_det_jacobian;
     }
     sum / rows.count() as f64
 }

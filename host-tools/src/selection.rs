@@ -231,11 +231,13 @@ mod tests {
     use super::*;
     use crate::family::Flow;
     use crate::fit::Epoch;
+    use crate::transform::Transform;
 
     fn fitted(validation_loss: f64) -> Fitted {
         let best = Epoch { number: 1, training_loss: 0.0, validation_loss, best: 1 };
         let flow = Flow::from_components(&[], &Device::flex());
-        Fitted { flow, best, epochs: 1, out_of_time: false }
+        let transform = Transform::identity(2);
+        Fitted { transform, flow, best, epochs: 1, out_of_time: false }
     }
 
     fn families(picked: &[(Family, Fitted)]) -> Vec<Family> {

@@ -21,6 +21,7 @@ use crate::preprocess::{self, Column};
 use crate::progress::Progress;
 use crate::selection::{self, Choice};
 use crate::split::{self, Split};
+use crate::transform::{self, Marginal, Transform};
 
 /// Time for all candidates of `--family auto`.
 const AUTO_TIME: Duration = Duration::from_secs(600);
@@ -65,6 +66,12 @@ pub struct Arguments {
     /// Widths of the one to three hidden layers of each conditioner.
     #[arg(long, default_value = "64,64", value_name = "N,N")]
     hidden: Widths,
+    /// Features that a fixed monotone map, fitted to their quantiles, gives a normal shape first.
+    #[arg(long, value_enum, default_value = "none")]
+    marginal: Marginal,
+    /// Give the features a unit covariance first, by a fixed linear map.
+    #[arg(long)]
+    whiten: bool,
     /// Most passes over the training rows.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -313,6 +320,7 @@ impl Job<'_> {
             architecture,
             components,
             context: arguments.context.len(),
+            transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
             epochs: arguments.epochs as usize,
             batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
             learning_rate: arguments.learning_rate,
@@ -368,6 +376,9 @@ impl Job<'_> {
             provenance.push(("noise", format!("{:.4}", self.noise())));
         }
         provenance.push(("dequantised", stepped.join(",")));
+        if let [Member { fitted: Fitted { transform, .. }, .. }, ..] = members {
+            provenance.extend(self.describe(transform));
+        }
         let math = match self.arguments.math {
             Arithmetic::Libm => Libm::ID,
             Arithmetic::Micromath => Micromath::ID,
@@ -376,6 +387,23 @@ impl Job<'_> {
         let context = self.arguments.context.len();
         let flows = (members, combine);
         export::export(flows, self.columns, context, math, held_out, rate, &provenance)
+    }
+
+    /// What stands in front of the first flow; the others' are fitted to the same rows.
+    fn describe(&self, transform: &Transform) -> Vec<(&'static str, String)> {
+        let mut entries = Vec::new();
+        let transformed = self.columns.iter().zip(&transform.gains);
+        let transformed: Vec<_> = transformed
+            .filter(|(_, gain)| gain.is_some())
+            .map(|(column, _)| column.feature.name.as_str())
+            .collect();
+        if !transformed.is_empty() {
+            entries.push(("marginal", transformed.join(",")));
+        }
+        if transform.is_whitening() {
+            entries.push(("whitened", "yes".into()));
+        }
+        entries
     }
 
     fn report(&self, file: &ModelFile, trained: &Trained) -> Result<()> {
@@ -397,6 +425,11 @@ impl Job<'_> {
                 -fitted.best.training_loss,
                 -fitted.best.validation_loss
             );
+        }
+        if let [(_, _, Fitted { transform, .. }), ..] = &trained.flows[..] {
+            for (key, value) in self.describe(transform) {
+                log::info!("{key}: {value}");
+            }
         }
         if let Some(combination) = &summary.combination {
             log::info!("{combination}");

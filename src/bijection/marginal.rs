@@ -73,6 +73,10 @@ fn is_set(bits: u64, index: usize) -> bool {
         .is_some_and(|bits| bits & 1 == 1)
 }
 
+fn is_steep([_, _, slope]: &Knot) -> bool {
+    *slope >= SMALLEST
+}
+
 /// The mapped value, and the logarithm of the slope in that direction.
 fn map<M: Math>(direction: Direction, knots: &[Knot], value: f32) -> (f32, f32) {
     let below = knots.partition_point(|[x, z, _]| match direction {
@@ -120,7 +124,7 @@ impl<'m> Bijection<'m> for Marginal<'m> {
         let refuse = |knot| Err(Error::Parameter { layer: record.layer, index: knot * size });
         for (number, own) in self.knots.chunks(self.count.max(1)).enumerate() {
             let first = number * self.count;
-            if let Some(knot) = own.iter().position(|[_, _, slope]| !(*slope >= SMALLEST)) {
+            if let Some(knot) = own.iter().position(|knot| !is_steep(knot)) {
                 return refuse(first + knot);
             }
             let is_step =

@@ -24,7 +24,8 @@ const FAMILIES: [&str; 8] = [
 ];
 
 /// Families with options that bring further parts of the device's code.
-const VARIANTS: [(&str, &str); 6] = [
+const VARIANTS: [(&str, &str); 7] = [
+    ("real-nvp", "--marginal all --whiten"),
     ("real-nvp", "--base student-t"),
     ("real-nvp", "--base mixture"),
     ("spline-coupling", "--context f8"),

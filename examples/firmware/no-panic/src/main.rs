@@ -93,6 +93,10 @@ fn view(member: &Member<'static>) {
                 layer.network().hidden().for_each(touch);
             }
             Layer::Permutation(layer) => layer.order().for_each(touch),
+            Layer::Marginal(layer) => {
+                black_box(layer.knots());
+                layer.transformed().for_each(touch);
+            }
             Layer::ActNorm(_) | Layer::LuLinear(_) => {}
         }
     }
