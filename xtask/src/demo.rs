@@ -255,7 +255,8 @@ fn read_column(path: &Path, name: &str) -> Result<Vec<f32>> {
     reader.records().map(|record| Ok(record?[column].parse()?)).collect()
 }
 
-fn read_floats(path: &Path) -> Result<Vec<f32>> {
+/// The little-endian f32 of a file.
+pub fn read_floats(path: &Path) -> Result<Vec<f32>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {path:?}"))?;
     let (words, rest) = bytes.as_chunks::<4>();
     ensure!(rest.is_empty(), "{path:?} ends within a value");

@@ -63,6 +63,21 @@ pub fn rows(count: usize, features: usize) -> Vec<Vec<f32>> {
     (0..count).map(|_| (0..features).map(|_| random.normal()).collect()).collect()
 }
 
+/// Rows of the largest, the smallest and subnormal numbers: first rows of one number, then
+/// mixtures of them with ordinary ones.
+pub fn extreme_rows(count: usize, length: usize) -> Vec<Vec<f32>> {
+    const EXTREMES: [f32; 10] =
+        [1e30, -1e30, 1e-30, -1e-30, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, 0.0, -0.0];
+    let mut random = Random::new();
+    let mut value = || match random.0.next_u32() as usize % (2 * EXTREMES.len()) {
+        index if index < EXTREMES.len() => EXTREMES[index],
+        _ => 50.0 * random.normal(),
+    };
+    let equal = EXTREMES.iter().map(|value| vec![*value; length]).collect::<Vec<_>>();
+    let mixed = std::iter::repeat_with(|| (0..length).map(|_| value()).collect());
+    equal.into_iter().chain(mixed).take(count).collect()
+}
+
 /// A Real NVP of 8 features with biases so large that no hidden unit is ever zero.
 pub fn all_units_active() -> Description {
     let feature = |number| Feature {

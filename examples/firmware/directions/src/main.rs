@@ -1,0 +1,56 @@
+//! Takes every row of a file through a model in both directions, for comparison with the host.
+//!
+//! The model of `FLOWLET_MODEL` lies in flash. Rows come from `rows.f32` in the emulator's
+//! working directory, D and then C little-endian f32 a row. For each, `results.f32` gets its
+//! log-density and, where the model is one flow, the row as x taken to z with its log-determinant,
+//! and as z taken to x with its own.
+#![no_std]
+#![no_main]
+
+use cortex_m as _;
+use cortex_m_rt::entry;
+use flowlet::include_model;
+use semihosting::fs::File;
+use semihosting::io::{Read, Write};
+use semihosting::{println, process};
+
+include!(concat!(env!("OUT_DIR"), "/detector.rs"));
+
+#[entry]
+fn main() -> ! {
+    let model = include_model!(env!("FLOWLET_MODEL"));
+    match Detector::from_bytes(model) {
+        Err(_) => println!("the model file is refused"),
+        Ok(flow) => match run(&flow) {
+            Some(()) => process::exit(0),
+            None => println!("a row is refused, or a file cannot be used"),
+        },
+    }
+    process::exit(1)
+}
+
+fn run(flow: &Detector) -> Option<()> {
+    let mut rows = File::open(c"rows.f32").ok()?;
+    let mut results = File::create(c"results.f32").ok()?;
+    let is_one_flow = flow.model().combination().is_none();
+    let (mut row, mut given) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
+    while rows.read_exact(row.as_flattened_mut()).is_ok()
+        && rows.read_exact(given.as_flattened_mut()).is_ok()
+    {
+        let (row, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
+        write(&mut results, &[flow.log_density_given(&row, &context).ok()?])?;
+        if is_one_flow {
+            for (mapped, log_det_jacobian) in
+                [flow.inverse_given(&row, &context).ok()?, flow.forward_given(&row, &context).ok()?]
+            {
+                write(&mut results, &mapped)?;
+                write(&mut results, &[log_det_jacobian])?;
+            }
+        }
+    }
+    Some(())
+}
+
+fn write(results: &mut File, values: &[f32]) -> Option<()> {
+    values.iter().try_for_each(|value| results.write_all(&value.to_le_bytes()).ok())
+}
