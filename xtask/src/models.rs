@@ -167,14 +167,11 @@ impl Random {
 
     fn coupling_step(&mut self, number: usize, features: usize, map: ScalarMap) -> Vec<Layer> {
         let coupling = self.coupling(number, features, map);
-        if number == 0 {
+        if number > 0 {
             return vec![coupling];
         }
-        let mut order: Vec<u32> = (0..features as u32).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, self.0.next_u32() as usize % (last + 1));
-        }
-        vec![Layer::Permutation(order), coupling]
+        let order = (0..features as u32).step_by(2).chain((1..features as u32).step_by(2));
+        vec![Layer::Permutation(order.collect()), coupling]
     }
 
     fn glow_step(&mut self, number: usize, features: usize) -> Vec<Layer> {
