@@ -26,6 +26,11 @@ use crate::transform::{self, Marginal, Transform};
 /// Time for all candidates of `--family auto`.
 const AUTO_TIME: Duration = Duration::from_secs(600);
 
+/// Most passes over the training rows.
+const EPOCHS: u32 = 200;
+/// Widths of the hidden layers of each conditioner.
+const HIDDEN: [usize; 2] = [64, 64];
+
 /// Gaussians of a mixture behind layers.
 const BASE_COMPONENTS: usize = 5;
 /// Most Gaussians that a mixture without layers gets by itself.
@@ -63,18 +68,18 @@ pub struct Arguments {
     /// best of 1 to 10 by the Bayesian information criterion.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     components: Option<u16>,
-    /// Widths of the one to three hidden layers of each conditioner.
-    #[arg(long, default_value = "64,64", value_name = "N,N")]
-    hidden: Widths,
+    /// Widths of the one to three hidden layers of each conditioner; by default 64,64.
+    #[arg(long, value_name = "N,N")]
+    hidden: Option<Widths>,
     /// Features that a fixed monotone map, fitted to their quantiles, gives a normal shape first.
     #[arg(long, value_enum, default_value = "none")]
     marginal: Marginal,
     /// Give the features a unit covariance first, by a fixed linear map.
     #[arg(long)]
     whiten: bool,
-    /// Most passes over the training rows.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    /// Most passes over the training rows; by default 200.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
     /// Rows of one step; by default 32 to 256, growing with the number of rows.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
@@ -251,7 +256,21 @@ impl Job<'_> {
                 training.path
             );
         }
-        let rate = self.arguments.false_alarm_rate;
+        let arguments = self.arguments;
+        let given = [
+            ("--hidden", arguments.hidden.is_some()),
+            ("--epochs", arguments.epochs.is_some()),
+            ("--batch-size", arguments.batch_size.is_some()),
+            ("--noise", arguments.noise.is_some()),
+        ];
+        if let Choice::Fixed(family) = arguments.family
+            && family.default_layers().is_none()
+        {
+            for (option, _) in given.into_iter().filter(|(_, given)| *given) {
+                log::warn!("{option} means nothing with --family {family}");
+            }
+        }
+        let rate = arguments.false_alarm_rate;
         let needed = calibrate::rows_needed(rate);
         if held_out.rows().len() < needed {
             log::warn!(
@@ -321,7 +340,7 @@ impl Job<'_> {
             components,
             context: arguments.context.len(),
             transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
-            epochs: arguments.epochs as usize,
+            epochs: arguments.epochs.unwrap_or(EPOCHS) as usize,
             batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
             learning_rate: arguments.learning_rate,
             noise: self.noise(),
@@ -514,7 +533,7 @@ impl Arguments {
             (_, None) => 1..=MOST_COMPONENTS,
         };
         let layers = self.layers.map(usize::from).or(family.default_layers()).unwrap_or(0);
-        let hidden = self.hidden.0.clone();
+        let hidden = self.hidden.as_ref().map_or(HIDDEN.to_vec(), |widths| widths.0.clone());
         Ok((Architecture { family, layers, hidden, base }, components))
     }
 }

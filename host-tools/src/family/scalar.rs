@@ -5,9 +5,9 @@ use flowlet::ScalarMap;
 
 use super::spline;
 
-/// The affine map. No layer stretches or shrinks more than 7.4-fold, which keeps the density of
-/// rows far from the training rows low.
-pub const AFFINE: ScalarMap = ScalarMap::Affine { clip: 2.0 };
+/// The affine map. A layer stretches or shrinks up to 1,100-fold: where the spread of a feature
+/// hangs on another one, less costs nats.
+pub const AFFINE: ScalarMap = ScalarMap::Affine { clip: 7.0 };
 
 /// The spline, which leaves rows beyond five standard deviations as they are.
 pub const SPLINE: ScalarMap = ScalarMap::Spline { bound: 5.0 };
