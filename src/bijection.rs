@@ -2,6 +2,10 @@
 //!
 //! A bijection is two methods. In a file each one is a `Record` of fixed size and the
 //! parameters that it points to; it is read where it lies, checked when the file is loaded.
+//!
+//! A layer maps the first n values of the row, never more than the layer before it. Those behind
+//! them pass every further layer unchanged and so go straight to the base: this is the split of a
+//! multi-scale architecture (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6).
 
 mod act_norm;
 mod autoregressive;
@@ -23,7 +27,7 @@ use crate::Error;
 use crate::math::Math;
 use crate::network::Scratch;
 
-/// An invertible map of a row onto itself.
+/// An invertible map of a row, or of its first values, onto itself.
 pub(crate) trait Bijection<'m>: Copy {
     /// Views the layer that `record` describes; `parameters` starts at its offset.
     fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self;
@@ -51,7 +55,7 @@ pub(crate) trait Bijection<'m>: Copy {
 /// Lengths of a row and of its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
-    /// D.
+    /// D, or as many of the first values as a layer maps.
     pub features: usize,
     /// C, 0 for a flow without context.
     pub context: usize,
@@ -77,11 +81,20 @@ pub(crate) struct Record<'m> {
 
 impl<'m> Record<'m> {
     /// Words of a record.
-    pub const WORDS: usize = 12;
-    /// Words in front of those that a kind defines: kind, offset and length.
-    pub const HEAD: usize = 3;
+    pub const WORDS: usize = 13;
+    /// Words in front of those that a kind defines: kind, offset, length, and how many values of
+    /// the row the layer maps.
+    pub const HEAD: usize = 4;
+    /// The last of them.
+    pub const MAPPED: usize = 3;
     /// Settings behind the head.
     pub const SETTINGS: usize = Self::WORDS - Self::HEAD;
+
+    /// How many values of the row the layer maps, the first ones.
+    pub fn mapped(&self) -> usize {
+        let [_, _, _, mapped, ..] = *self.words;
+        mapped as usize
+    }
 
     /// Setting `index`, counted behind the head.
     pub fn word(&self, index: usize) -> usize {

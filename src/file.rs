@@ -33,15 +33,16 @@
 //! | 4 | L, number of layers |
 //! | 5 | P, number of parameter words |
 //! | 6, 7 | settings of the base, 0 where it has none |
-//! | 8 .. 8 + 12 L | a record of 12 words a layer, in the order of the inverse (x to z) |
-//! | .. 8 + 12 L + P | the layers' parameters, one layer behind the other without a gap, then the base's |
+//! | 8 .. 8 + 13 L | a record of 13 words a layer, in the order of the inverse (x to z) |
+//! | .. 8 + 13 L + P | the layers' parameters, one layer behind the other without a gap, then the base's |
 //!
 //! | record word | contents |
 //! |---|---|
 //! | 0 | kind: 1 = coupling, 2 = permutation, 3 = act-norm, 4 = LU linear, 5 = autoregressive, 6 = marginal |
 //! | 1 | first parameter word, counted from the first parameter |
 //! | 2 | number of parameter words |
-//! | 3 .. 12 | settings of that kind, see the module of each; 0 where it has none |
+//! | 3 | n, number of values that the layer maps, the first ones of the row: 2 to D, and not more than the layer before it maps |
+//! | 4 .. 13 | settings of that kind, see the module of each; 0 where it has none |
 //!
 //! A matrix of R rows and C columns lies in blocks of 8 rows, the last one filled up with zero
 //! rows: 8 biases, then C times 8 weights, one column behind the other. In an autoregressive

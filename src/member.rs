@@ -116,13 +116,25 @@ impl<'m> Member<'m> {
 
     /// The layers, in the order of the inverse (x to z).
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer<'m>> + use<'m> {
-        let (sizes, parameters) = (self.sizes, self.parameters);
-        self.records.iter().enumerate().filter_map(move |(layer, words)| {
-            // Each was made once before, in `check_layers`, hence none is left out here.
-            let record = Record { layer, words };
-            let [_, offset, ..] = *words;
-            Layer::new(&record, sizes, parameters.get(offset as usize..)?)
-        })
+        self.parts().map(|(_, layer)| layer)
+    }
+
+    /// The layers, each behind the number of values that it maps, the first ones of the row.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = (usize, Layer<'m>)> + use<'m> {
+        let member = *self;
+        self.records().filter_map(move |record| Some((record.mapped(), member.layer(record)?)))
+    }
+
+    fn records(&self) -> impl DoubleEndedIterator<Item = Record<'m>> + use<'m> {
+        self.records.iter().enumerate().map(|(layer, words)| Record { layer, words })
+    }
+
+    /// Views a layer; each was viewed before, in `check_layers`, hence none is missing.
+    #[inline(always)]
+    fn layer(&self, record: Record<'m>) -> Option<Layer<'m>> {
+        let [_, offset, ..] = *record.words;
+        let sizes = Sizes { features: record.mapped(), context: self.sizes.context };
+        Layer::new(&record, sizes, self.parameters.get(offset as usize..)?)
     }
 
     /// The base density.
@@ -160,8 +172,10 @@ impl<'m> Member<'m> {
     #[inline(never)]
     pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
         let mut log_det_jacobian = self.log_scale_sum;
-        for layer in self.layers().rev() {
-            log_det_jacobian += layer.forward::<M>(row, work);
+        for record in self.records().rev() {
+            let part = row.get_mut(..record.mapped()).unwrap_or_default();
+            let Some(layer) = self.layer(record) else { break };
+            log_det_jacobian += layer.forward::<M>(part, work);
         }
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.forward(*value);
@@ -176,8 +190,10 @@ impl<'m> Member<'m> {
             *value = standardisation.inverse(*value);
         }
         let mut log_det_jacobian = -self.log_scale_sum;
-        for layer in self.layers() {
-            log_det_jacobian += layer.inverse::<M>(row, work);
+        for record in self.records() {
+            let part = row.get_mut(..record.mapped()).unwrap_or_default();
+            let Some(layer) = self.layer(record) else { break };
+            log_det_jacobian += layer.inverse::<M>(part, work);
         }
         log_det_jacobian
     }
@@ -186,7 +202,7 @@ impl<'m> Member<'m> {
 /// Reads every layer once, so that no later walk can fail, and notes the width of the widest.
 /// Returns the parameters behind them.
 fn check_layers<'m>(
-    sizes: Sizes,
+    mut sizes: Sizes,
     records: &'m [[u32; Record::WORDS]],
     parameters: &'m [f32],
     width: &mut usize,
@@ -195,6 +211,10 @@ fn check_layers<'m>(
     for (number, words) in records.iter().enumerate() {
         let record = Record { layer: number, words };
         let [kind, offset, length, ..] = *words;
+        if !(2..=sizes.features).contains(&record.mapped()) {
+            return Err(Error::Shape { layer: number, word: Record::MAPPED });
+        }
+        sizes.features = record.mapped();
         let layer = Layer::new(&record, sizes, rest).ok_or_else(|| Layer::refusal(number, kind))?;
         let expected_offset = parameters.len() - rest.len();
         let expected_length = layer.check(&record, sizes.features)?;

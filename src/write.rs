@@ -123,9 +123,13 @@ pub struct Feature {
     pub high: f32,
 }
 
-/// One bijection with its parameters.
+/// One bijection with its parameters, or a split. Where D is said below, behind a split it is the
+/// number of values that go on.
 #[derive(Clone, Debug)]
 pub enum Layer {
+    /// Only the first so many values of the row go on; the layers behind this one leave the others
+    /// unchanged ([`crate::bijection`]). It is written into their records and has none itself.
+    Split(usize),
     /// z_i = x_p(i).
     Permutation(Vec<u32>),
     /// See [`crate::bijection::Coupling`].
@@ -159,9 +163,11 @@ pub enum Layer {
     },
     /// z = L U x, see [`crate::bijection::LuLinear`].
     LuLinear {
-        /// L, row-major, D x D; what lies below the diagonal is used, the diagonal is 1.
+        /// c, the size of the matrix: D, or a divisor of it.
+        channels: usize,
+        /// L, row-major, c x c; what lies below the diagonal is used, the diagonal is 1.
         lower: Vec<f32>,
-        /// U, row-major, D x D; what lies on and above the diagonal is used.
+        /// U, row-major, c x c; what lies on and above the diagonal is used.
         upper: Vec<f32>,
     },
     /// A fixed map of each feature, see [`crate::bijection::Marginal`]: the knots of each, x, z and
@@ -298,15 +304,19 @@ impl Combination {
 impl Flow<'_> {
     /// Section 1.
     fn words(self, math: u32) -> Vec<u32> {
-        let sizes = Sizes { features: self.features.len(), context: self.context.len() };
-        let Sizes { features, context } = sizes;
+        let (features, context) = (self.features.len(), self.context.len());
+        let mut sizes = Sizes { features, context };
         let mut records = Vec::new();
         let mut parameters: Vec<f32> = Vec::new();
         for layer in self.layers {
             let offset = parameters.len();
-            let (kind, settings) = layer.append(sizes, &mut parameters);
-            let mut record =
-                alloc::vec![kind as u32, offset as u32, (parameters.len() - offset) as u32];
+            if let Layer::Split(mapped) = layer {
+                sizes.features = *mapped;
+            }
+            let Some((kind, settings)) = layer.append(sizes, &mut parameters) else { continue };
+            let length = parameters.len() - offset;
+            let head = [kind as usize, offset, length, sizes.features];
+            let mut record: Vec<u32> = head.map(|word| word as u32).into();
             record.extend(settings);
             record.resize(Record::WORDS, 0);
             records.extend(record);
@@ -317,7 +327,7 @@ impl Flow<'_> {
             context as u32,
             base,
             math,
-            self.layers.len() as u32,
+            (records.len() / Record::WORDS) as u32,
             parameters.len() as u32,
             first,
             second,
@@ -336,13 +346,14 @@ impl Flow<'_> {
 }
 
 impl Layer {
-    /// Appends the layer's parameters and returns its kind and settings.
+    /// Appends the layer's parameters and returns its kind and settings; none for a split.
     fn append(
         &self,
         Sizes { features, context }: Sizes,
         parameters: &mut Vec<f32>,
-    ) -> (Kind, Vec<u32>) {
-        match self {
+    ) -> Option<(Kind, Vec<u32>)> {
+        Some(match self {
+            Self::Split(_) => return None,
             Self::Permutation(order) => {
                 parameters.extend(order.iter().map(|entry| f32::from_bits(*entry)));
                 (Kind::Permutation, Vec::new())
@@ -389,13 +400,14 @@ impl Layer {
                 parameters.extend(scale);
                 (Kind::ActNorm, Vec::new())
             }
-            Self::LuLinear { lower, upper } => {
-                let below = |column: usize| (column + 1..features).map(move |row| (row, column));
-                for (row, column) in (0..features).flat_map(below) {
-                    parameters.push(lower[row * features + column]);
+            Self::LuLinear { channels, lower, upper } => {
+                let size = *channels;
+                let below = |column: usize| (column + 1..size).map(move |row| (row, column));
+                for (row, column) in (0..size).flat_map(below) {
+                    parameters.push(lower[row * size + column]);
                 }
-                append_upper(upper, features, parameters);
-                (Kind::LuLinear, Vec::new())
+                append_upper(upper, size, parameters);
+                (Kind::LuLinear, alloc::vec![size as u32])
             }
             Self::Marginal(knots) => {
                 let transformed = || knots.iter().enumerate().filter(|(_, own)| !own.is_empty());
@@ -404,7 +416,7 @@ impl Layer {
                 parameters.extend(knots.iter().flatten().flatten());
                 (Kind::Marginal, alloc::vec![count as u32, bits as u32, (bits >> 32) as u32])
             }
-        }
+        })
     }
 }
 

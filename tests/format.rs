@@ -189,9 +189,9 @@ fn is_tested(error: &Error) -> bool {
     }
 }
 
-/// Words of section 1: the header, then records of 12.
+/// Words of section 1: the header, then records of 13.
 const FIRST_RECORD: usize = 8;
-const RECORD: usize = 12;
+const RECORD: usize = 13;
 
 #[test]
 fn each_word_that_makes_no_sense_has_its_refusal() {
@@ -214,14 +214,14 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (flow, 1, 65, Error::Context { file: 65, firmware: 64 }),
         (flow, 2, 0, Error::Base { kind: 0 }),
         (flow, 3, 7, Error::Math { file: 7, firmware: 1 }),
-        (flow, 4, 4, Error::SectionLength { tag: 1, actual: 175, expected: 187 }),
+        (flow, 4, 4, Error::SectionLength { tag: 1, actual: 178, expected: 191 }),
         (
             flow,
             4,
             u32::MAX,
-            Error::SectionLength { tag: 1, actual: 175, expected: u32::MAX as usize * 12 + 139 },
+            Error::SectionLength { tag: 1, actual: 178, expected: u32::MAX as usize * 13 + 139 },
         ),
-        (flow, 5, 0, Error::SectionLength { tag: 1, actual: 175, expected: 36 }),
+        (flow, 5, 0, Error::SectionLength { tag: 1, actual: 178, expected: 39 }),
         (flow, 6, 1, Error::BaseSetting { word: 6 }),
         (flow, 7, 1, Error::BaseSetting { word: 7 }),
         (flow, coupling, 0, Error::Kind { layer: 0, kind: 0 }),
@@ -250,18 +250,23 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
                 expected_length: 64,
             },
         ),
-        (flow, coupling + 3, 2, Error::Shape { layer: 0, word: 3 }),
-        (flow, coupling + 4, nan, Error::Shape { layer: 0, word: 4 }),
-        (flow, coupling + 4, 0, Error::Shape { layer: 0, word: 4 }),
-        (flow, coupling + 4, 81f32.to_bits(), Error::Shape { layer: 0, word: 4 }),
+        (flow, coupling + 3, 1, Error::Shape { layer: 0, word: 3 }),
+        (flow, coupling + 3, 4, Error::Shape { layer: 0, word: 3 }),
+        (flow, coupling + 3, u32::MAX, Error::Shape { layer: 0, word: 3 }),
+        // A coupling of two values has a network of the same size as this one of three.
+        (flow, coupling + 3, 2, Error::Shape { layer: 1, word: 3 }),
+        (flow, coupling + 4, 2, Error::Shape { layer: 0, word: 4 }),
+        (flow, coupling + 5, nan, Error::Shape { layer: 0, word: 5 }),
         (flow, coupling + 5, 0, Error::Shape { layer: 0, word: 5 }),
-        (flow, coupling + 5, 4, Error::Shape { layer: 0, word: 5 }),
-        (flow, coupling + 5, 2, Error::Shape { layer: 0, word: 7 }),
+        (flow, coupling + 5, 81f32.to_bits(), Error::Shape { layer: 0, word: 5 }),
         (flow, coupling + 6, 0, Error::Shape { layer: 0, word: 6 }),
-        (flow, coupling + 6, u32::MAX, Error::Shape { layer: 0, word: 6 }),
+        (flow, coupling + 6, 4, Error::Shape { layer: 0, word: 6 }),
+        (flow, coupling + 6, 2, Error::Shape { layer: 0, word: 8 }),
+        (flow, coupling + 7, 0, Error::Shape { layer: 0, word: 7 }),
+        (flow, coupling + 7, u32::MAX, Error::Shape { layer: 0, word: 7 }),
         (
             flow,
-            coupling + 6,
+            coupling + 7,
             9,
             Error::Parameters {
                 layer: 0,
@@ -271,10 +276,10 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
                 expected_length: 112,
             },
         ),
-        (flow, coupling + 6, 65_535, Error::Shape { layer: 0, word: 6 }),
-        (flow, coupling + 7, 1, Error::Shape { layer: 0, word: 7 }),
-        (flow, coupling + 11, 1, Error::Shape { layer: 0, word: 11 }),
-        (flow, permutation + 5, 1, Error::Shape { layer: 1, word: 5 }),
+        (flow, coupling + 7, 65_535, Error::Shape { layer: 0, word: 7 }),
+        (flow, coupling + 8, 1, Error::Shape { layer: 0, word: 8 }),
+        (flow, coupling + 12, 1, Error::Shape { layer: 0, word: 12 }),
+        (flow, permutation + 6, 1, Error::Shape { layer: 1, word: 6 }),
         (flow, parameters + 2, nan, Error::Parameter { layer: 0, index: 2 }),
         (flow, parameters, f32::INFINITY.to_bits(), Error::Parameter { layer: 0, index: 0 }),
         (flow, parameters + words_of_coupling, 3, Error::Permutation { layer: 1, index: 0 }),
@@ -311,6 +316,9 @@ fn parts_that_make_no_sense_have_their_refusal() {
     };
     let mixture = |components| with(Vec::new(), Base::Mixture(components));
     let norm = |scale: f32| Layer::ActNorm { shift: vec![0.0; 3], scale: vec![1.0, scale, 1.0] };
+    let linear =
+        |channels, upper: Vec<f32>| Layer::LuLinear { channels, lower: upper.clone(), upper };
+    let ones = |channels| linear(channels, vec![1.0; channels * channels]);
     let mut upper = vec![1.0; 9];
     upper[4] = 0.0;
     // Of features 0 and 2, the last knot of the latter as given.
@@ -320,11 +328,26 @@ fn parts_that_make_no_sense_have_their_refusal() {
         with(vec![layer], Base::StandardNormal)
     };
     let marginal_refusal = |knot: usize| Error::Parameter { layer: 0, index: 3 * knot };
+    let split = |mapped, layer| with(vec![norm(1.0), Layer::Split(mapped), layer], Base::default());
+    let order = |size: u32| Layer::Permutation((0..size).collect());
     let cases = [
+        // Channels that do not divide the row, or the part of it that is mapped.
+        (with(vec![ones(2)], Base::StandardNormal), Error::Shape { layer: 0, word: 4 }),
+        (with(vec![ones(4)], Base::StandardNormal), Error::Shape { layer: 0, word: 4 }),
+        (with(vec![ones(0)], Base::StandardNormal), Error::Shape { layer: 0, word: 4 }),
+        (split(2, ones(3)), Error::Shape { layer: 1, word: 4 }),
+        // More values than the row has, than the layer before maps, or too few.
+        (split(4, order(4)), Error::Shape { layer: 1, word: 3 }),
+        (split(1, order(1)), Error::Shape { layer: 1, word: 3 }),
+        (split(0, order(0)), Error::Shape { layer: 1, word: 3 }),
+        (
+            with(vec![Layer::Split(2), order(2), Layer::Split(3), order(3)], Base::StandardNormal),
+            Error::Shape { layer: 1, word: 3 },
+        ),
         (with(vec![norm(0.0)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
         (with(vec![norm(1e-9)], Base::StandardNormal), Error::Parameter { layer: 0, index: 4 }),
         (
-            with(vec![Layer::LuLinear { lower: vec![1.0; 9], upper }], Base::StandardNormal),
+            with(vec![linear(3, upper)], Base::StandardNormal),
             // 3 words of L, then columns of 1 and 2 words.
             Error::Parameter { layer: 0, index: 5 },
         ),
@@ -355,9 +378,12 @@ fn parts_that_make_no_sense_have_their_refusal() {
     // The number of knots, and the bits of the features.
     let sound = marginal([1.0, 1.0, 1.0]);
     assert_eq!(open(sound.to_file().bytes()), Ok(()));
-    for (word, value) in [(3, 0), (3, 1), (3, u32::MAX), (4, 0), (4, 0b1101), (5, 1), (6, 1)] {
+    for (word, value) in [(4, 0), (4, 1), (4, u32::MAX), (5, 0), (5, 0b1101), (6, 1), (7, 1)] {
         let file = with_word(&sound, tag::FLOW, FIRST_RECORD + word, value);
         assert_eq!(open(file.bytes()), Err(Error::Shape { layer: 0, word }), "{word}: {value:#b}");
+    }
+    for layer in [ones(1), ones(2)] {
+        assert_eq!(open(split(2, layer).to_file().bytes()), Ok(()));
     }
     // A word between the layers and the end that no part owns.
     let short = with_word(&with(vec![norm(1.0)], Base::StandardNormal), tag::FLOW, 2, 3);
@@ -575,7 +601,9 @@ fn a_forged_file_never_gives_a_wrong_number() {
         }
     };
     let mixture = ensemble(2, Combination::Mixture(vec![-(2f32.ln()); 2]));
-    for description in [small(), ensemble(2, Combination::Mean), mixture] {
+    let image = goldens().into_iter().find(|(name, _)| name == "image");
+    let (_, image) = image.expect("a golden file of an image");
+    for description in [small(), image, ensemble(2, Combination::Mean), mixture] {
         for (tag, contents) in sections(&description.to_file()) {
             for word in 0..contents.len() / 4 {
                 for value in values {

@@ -5,7 +5,7 @@ mod models;
 use flowlet::bijection::Kind;
 use flowlet::write::Combination;
 use flowlet::{Error, Flow, Libm, Memory, Model};
-use models::{Example, Random, bases, conditional, ensembles, examples, members, oracle};
+use models::{Example, Random, bases, conditional, ensembles, examples, images, members, oracle};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// Every example of every kind and base.
 fn flows(seed: u64) -> impl Iterator<Item = Example> {
     let kinds = Kind::ALL.iter().flat_map(move |kind| examples(*kind, seed));
-    kinds.chain(bases(seed)).chain(conditional(seed))
+    kinds.chain(bases(seed)).chain(conditional(seed)).chain(images(seed))
 }
 
 /// The flows, and ensembles of them.
@@ -281,8 +281,8 @@ fn an_ensemble_has_no_map_to_a_base_and_a_mean_no_samples() {
 }
 
 #[test]
-fn flow_gives_the_bits_of_model_for_an_ensemble() {
-    for Example { name, description } in ensembles(15) {
+fn flow_gives_the_bits_of_model_for_ensembles_and_images() {
+    for Example { name, description } in ensembles(15).into_iter().chain(images(15)) {
         let file = description.to_file();
         let Ok(flow) = Flow::<8, 32>::from_bytes(file.bytes()) else { continue };
         let mut memory = Memory::of(flow.model());

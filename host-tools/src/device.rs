@@ -182,8 +182,8 @@ impl<M: Math> Device for Loaded<'_, M> {
             splines: model
                 .members()
                 .iter()
-                .flat_map(Member::layers)
-                .map(|layer| splines(layer, model.features()))
+                .flat_map(Member::parts)
+                .map(|(mapped, layer)| splines(layer, mapped))
                 .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
@@ -194,14 +194,14 @@ impl<M: Math> Device for Loaded<'_, M> {
 
 fn summary(member: &Member) -> MemberSummary {
     MemberSummary {
-        layers: member.layers().map(describe).collect(),
+        layers: describe_all(member),
         base: describe_base(member.base()),
         parameters: member.parameters(),
         multiply_adds: member.multiply_adds(),
     }
 }
 
-/// Splines that a layer evaluates for one row.
+/// Splines that a layer over so many features evaluates for one row.
 fn splines(layer: Layer, features: usize) -> usize {
     let (map, transformed) = match layer {
         Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
@@ -214,6 +214,16 @@ fn splines(layer: Layer, features: usize) -> usize {
         ScalarMap::Spline { .. } => transformed,
         ScalarMap::Affine { .. } => 0,
     }
+}
+
+/// A line a layer; one that maps only a part of the row says so.
+fn describe_all(member: &Member) -> Vec<String> {
+    let features = member.standardisations().count();
+    let line = |(mapped, layer)| match describe(layer) {
+        text if mapped == features => text,
+        text => format!("first {mapped} values: {text}"),
+    };
+    member.parts().map(line).collect()
 }
 
 fn describe(layer: Layer) -> String {
@@ -246,6 +256,10 @@ fn describe(layer: Layer) -> String {
             format!("permutation {}", order.join(" "))
         }
         Layer::ActNorm(_) => "act-norm".into(),
+        Layer::LuLinear(layer) if layer.positions() > 1 => {
+            let (channels, positions) = (layer.channels(), layer.positions());
+            format!("1 x 1 convolution of {channels} channels at {positions} positions, LU form")
+        }
         Layer::LuLinear(_) => "linear map, LU form".into(),
         Layer::Marginal(layer) => {
             let features: Vec<_> = layer.transformed().map(|feature| feature.to_string()).collect();

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::family::Image;
+
 /// Result of the host tool.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -134,6 +136,16 @@ pub enum Error {
         /// The file.
         path: String,
         /// Columns that are not excluded.
+        features: usize,
+    },
+    /// Rows that are no images of the shape asked for.
+    #[error("{path}: has {features} feature columns; --image {image} takes {}", image.values())]
+    Image {
+        /// The file.
+        path: String,
+        /// The shape.
+        image: Image,
+        /// Columns that are features.
         features: usize,
     },
     /// A model file that the device crate refuses.

@@ -8,6 +8,7 @@ mod act_norm;
 mod autoregressive;
 mod base;
 mod coupling;
+mod image;
 mod lu_linear;
 mod masked;
 mod network;
@@ -27,9 +28,12 @@ use rand_chacha::ChaCha8Rng;
 use act_norm::ActNorm;
 use autoregressive::Autoregressive;
 use coupling::Coupling;
+use image::Split;
 use lu_linear::LuLinear;
 use permutation::Permutation;
 use scalar::{AFFINE, SPLINE};
+
+pub use image::Image;
 
 /// A family of densities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,12 +95,14 @@ pub enum Base {
 pub struct Architecture {
     /// Which family.
     pub family: Family,
-    /// Number of couplings or autoregressive layers.
+    /// Number of couplings or autoregressive layers, a level where rows are images.
     pub layers: usize,
     /// Widths of the hidden layers of each conditioner.
     pub hidden: Vec<usize>,
     /// What stands behind the layers.
     pub base: Base,
+    /// The shape of the images that the rows are, for Glow.
+    pub image: Option<Image>,
 }
 
 /// Lengths of a row and of its context.
@@ -127,6 +133,7 @@ enum Layer {
     Autoregressive(Autoregressive),
     ActNorm(ActNorm),
     LuLinear(LuLinear),
+    Split(Split),
 }
 
 impl Flow {
@@ -137,9 +144,11 @@ impl Flow {
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
-        let Architecture { family, layers: count, hidden, base } = architecture;
+        let Architecture { family, layers: count, hidden, base, image } = architecture;
         let mut layers = Vec::new();
-        if family.default_layers().is_some() {
+        if let Some(image) = image {
+            layers = image::levels(*image, *count, sizes.context, hidden, random, device);
+        } else if family.default_layers().is_some() {
             for number in 0..*count {
                 append_step(&mut layers, *family, number, sizes, hidden, random, device);
             }
@@ -189,12 +198,18 @@ impl Flow {
     pub fn log_density(&self, rows: Tensor<2>) -> Tensor<2> {
         let (mut z, context) = self.split(rows);
         let mut log_det_jacobian = Tensor::zeros([z.dims()[0], 1], &z.device());
+        let mut parts = Vec::new();
         for layer in &self.layers {
+            if let Layer::Split(split) = layer {
+                parts.push(split.rest(&z));
+            }
             let (mapped, log_det) = layer.inverse(z, context.as_ref());
             z = mapped;
             log_det_jacobian = log_det_jacobian + log_det;
         }
-        self.base.log_density(z) + log_det_jacobian
+        parts.push(z);
+        parts.reverse();
+        self.base.log_density(Tensor::cat(parts, 1)) + log_det_jacobian
     }
 
     /// Moves every weight to `decay` of itself and the rest of `other`'s.
@@ -222,7 +237,7 @@ fn append_step(
     device: &Device,
 ) {
     let features = sizes.features;
-    let half = if number.is_multiple_of(2) { Half::Second } else { Half::First };
+    let half = alternating(number);
     match family {
         Family::RealNvp | Family::SplineCoupling => {
             if number == 0 {
@@ -235,7 +250,7 @@ fn append_step(
             layers.push(Layer::Coupling(coupling));
         }
         Family::Glow => {
-            layers.push(Layer::ActNorm(ActNorm::new(features, device)));
+            layers.push(Layer::ActNorm(ActNorm::new(features, 1, device)));
             layers.push(Layer::LuLinear(LuLinear::new(features, random, device)));
             let coupling = Coupling::new(half, AFFINE, sizes, hidden, random, device);
             layers.push(Layer::Coupling(coupling));
@@ -254,6 +269,11 @@ fn append_step(
     }
 }
 
+/// The half that coupling `number` transforms.
+fn alternating(number: usize) -> Half {
+    if number.is_multiple_of(2) { Half::Second } else { Half::First }
+}
+
 impl Layer {
     /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
     fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
@@ -263,6 +283,7 @@ impl Layer {
             Self::Autoregressive(layer) => layer.inverse(x, context),
             Self::ActNorm(layer) => layer.inverse(x),
             Self::LuLinear(layer) => layer.inverse(x),
+            Self::Split(layer) => layer.inverse(x),
         }
     }
 
@@ -274,6 +295,7 @@ impl Layer {
             Self::Autoregressive(layer) => layer.export(),
             Self::ActNorm(layer) => layer.export(),
             Self::LuLinear(layer) => layer.export(),
+            Self::Split(layer) => layer.export(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::device;
 use crate::ensemble::{Combine, Member};
 use crate::error::{Error, Result};
 use crate::export;
-use crate::family::{self, Architecture, Family};
+use crate::family::{self, Architecture, Family, Image};
 use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
 use crate::preprocess::{self, Column};
@@ -58,9 +58,14 @@ pub struct Arguments {
     /// for all candidates of --family auto together, and none for another family.
     #[arg(long, value_name = "TIME")]
     time_limit: Option<humantime::Duration>,
-    /// Number of couplings or autoregressive layers; by default 3 with splines, else 5.
+    /// Number of couplings or autoregressive layers; by default 3 with splines, else 5. With
+    /// --image, steps of each level, by default 8.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     layers: Option<u16>,
+    /// Rows are images of so many lines, columns and channels, line by line, each pixel's channels
+    /// side by side: makes --family glow a multi-scale one.
+    #[arg(long, value_name = "HxWxC")]
+    image: Option<Image>,
     /// Density that the flow maps rows to; by default the standard normal one.
     #[arg(long, value_enum)]
     base: Option<Base>,
@@ -68,7 +73,8 @@ pub struct Arguments {
     /// best of 1 to 10 by the Bayesian information criterion.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     components: Option<u16>,
-    /// Widths of the one to three hidden layers of each conditioner; by default 64,64.
+    /// Widths of the one to three hidden layers of each conditioner; by default 64,64, and 32,32
+    /// with --image.
     #[arg(long, value_name = "N,N")]
     hidden: Option<Widths>,
     /// Features that a fixed monotone map, fitted to their quantiles, gives a normal shape first.
@@ -191,6 +197,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &arguments.context,
         arguments.seed,
     )?;
+    arguments.check_image(&split)?;
     let columns = preprocess::fit(&split.training);
     let job = Job { arguments, split: &split, columns: &columns };
     job.warn();
@@ -398,6 +405,7 @@ impl Job<'_> {
         if let [Member { fitted: Fitted { transform, .. }, .. }, ..] = members {
             provenance.extend(self.describe(transform));
         }
+        provenance.extend(self.arguments.image.map(|image| ("image", image.to_string())));
         let math = match self.arguments.math {
             Arithmetic::Libm => Libm::ID,
             Arithmetic::Micromath => Micromath::ID,
@@ -485,6 +493,7 @@ impl Arguments {
             Choice::Auto => {
                 let given = [
                     ("--layers", self.layers.is_some()),
+                    ("--image", self.image.is_some()),
                     ("--base", self.base.is_some()),
                     ("--components", self.components.is_some()),
                 ];
@@ -497,12 +506,26 @@ impl Arguments {
         self.architecture(family).map(drop)
     }
 
+    /// Refuses rows that are no such images.
+    fn check_image(&self, split: &Split) -> Result<()> {
+        let features = split.training.names.len() - self.context.len();
+        match self.image {
+            Some(image) if image.values() != features => {
+                Err(Error::Image { path: split.training.path.clone(), image, features })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The architecture, and the numbers of Gaussians that a mixture without layers may have.
     fn architecture(&self, family: Family) -> Result<(Architecture, RangeInclusive<usize>)> {
         let components = self.components.map(usize::from);
         let refuse = |option, with| Err(Error::Options { option, with });
         if family.default_layers().is_none() && !self.context.is_empty() {
             return refuse("--context", "a family without layers");
+        }
+        if family != Family::Glow && self.image.is_some() {
+            return refuse("--image", "another family than glow");
         }
         let base = match (family, self.base) {
             (Family::Gmm | Family::Gaussian, _) if self.layers.is_some() => {
@@ -532,9 +555,14 @@ impl Arguments {
             (_, Some(components)) => components..=components,
             (_, None) => 1..=MOST_COMPONENTS,
         };
-        let layers = self.layers.map(usize::from).or(family.default_layers()).unwrap_or(0);
-        let hidden = self.hidden.as_ref().map_or(HIDDEN.to_vec(), |widths| widths.0.clone());
-        Ok((Architecture { family, layers, hidden, base }, components))
+        let image = self.image;
+        let (layers, hidden) = match image {
+            Some(_) => (Some(Image::DEFAULT_STEPS), &Image::DEFAULT_HIDDEN[..]),
+            None => (family.default_layers(), &HIDDEN[..]),
+        };
+        let layers = self.layers.map(usize::from).or(layers).unwrap_or(0);
+        let hidden = self.hidden.as_ref().map_or(hidden, |widths| &widths.0).to_vec();
+        Ok((Architecture { family, layers, hidden, base, image }, components))
     }
 }
 

@@ -161,5 +161,5 @@ fn whitening(rows: &[f32], features: usize, seed: u64) -> Result<Layer> {
         Base::Mixture(mut components) => components.swap_remove(0).precision_factor,
         Base::StandardNormal | Base::StudentT { .. } => lower.clone(),
     };
-    Ok(Layer::LuLinear { lower, upper })
+    Ok(Layer::LuLinear { channels: features, lower, upper })
 }

@@ -126,6 +126,11 @@ fn usage() {
         "train input.csv -o new.flow --time-limit 10",
         "train input.csv -o new.flow --time-limit soon",
         "train input.csv -o new.flow --family gmm --components 0",
+        "train input.csv -o new.flow --family glow --image 8x8",
+        "train input.csv -o new.flow --family glow --image 8x8x2",
+        "train input.csv -o new.flow --family glow --image 8x7x1",
+        "train input.csv -o new.flow --family glow --image 0x8x1",
+        "train input.csv -o new.flow --family glow --image 2x2xx",
         "train input.csv -o new.flow --false-alarm-rate 2",
         "train input.csv -o new.flow --ensemble 1",
         "train input.csv -o new.flow --ensemble 5",
@@ -211,6 +216,8 @@ fn options_that_do_not_go_together() {
         ("--layers 3", "--layers means nothing with --family auto"),
         ("--base student-t", "--base means nothing with --family auto"),
         ("--family auto --components 3", "--components means nothing with --family auto"),
+        ("--image 2x2x1", "--image means nothing with --family auto"),
+        ("--family maf --image 2x2x1", "--image means nothing with another family than glow"),
         ("--family gmm --context a", "--context means nothing with a family without layers"),
         ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
         ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
@@ -228,6 +235,16 @@ fn options_that_do_not_go_together() {
     ] {
         refused(&folder, &format!("{TRAIN} {options}"), 2, &[message, "--help"]);
     }
+}
+
+#[test]
+fn rows_that_are_no_such_images() {
+    let folder = folder(rows(200));
+    let train = format!("{TRAIN} --family glow --image 2x2x1");
+    let said = "input.csv: has 3 feature columns; --image 2x2x1 takes 4";
+    refused(&folder, &train, 1, &[said]);
+    let said = "input.csv: has 2 feature columns; --image 2x2x1 takes 4";
+    refused(&folder, &format!("{train} --context a"), 1, &[said]);
 }
 
 #[test]

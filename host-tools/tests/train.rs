@@ -146,6 +146,54 @@ fn a_seed_repeats_to_the_byte() {
     }
 }
 
+/// Images of 4 x 4 pixels: the load makes each line brighter than the one above it.
+fn stripes(rows: usize) -> String {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let header: Vec<_> = (0..16).map(|pixel| format!("p{pixel}")).collect();
+    let mut line = |_| {
+        let load: f64 = random.random_range(-1.0..1.0);
+        let pixel = |pixel: usize| {
+            let noise = 0.5 * random.random_range(-1.0..1.0);
+            (load * (pixel / 4) as f64 + noise).to_string()
+        };
+        format!("{load},{}\n", (0..16).map(pixel).collect::<Vec<_>>().join(","))
+    };
+    format!("load,{}\n", header.join(",")) + &(0..rows).map(&mut line).collect::<String>()
+}
+
+#[test]
+fn images_are_learned_by_blocks_and_levels() {
+    let folder = Folder::new();
+    folder.write("stripes.csv", stripes(400));
+    let train = |options: &str| {
+        folder.accepted(&format!(
+            "train stripes.csv --family glow --layers 2 --hidden 16 -o new.flow \
+             {options}"
+        ));
+        fs::read(folder.path("new.flow")).unwrap()
+    };
+    let first = train("--image 4x4x1 --exclude load --epochs 2");
+    assert_eq!(train("--image 4x4x1 --exclude load --epochs 2"), first);
+    let said = folder.accepted("inspect new.flow");
+    assert_eq!(provenance(&folder, "image").as_deref(), Some("4x4x1"));
+    for line in ["1 x 1 convolution of 4 channels at 4 positions", "first 8 values: permutation"] {
+        assert!(said.contains(line), "`{line}` is missing from: {said}");
+    }
+    // The load brightens the lower lines alone.
+    train("--image 4x4x1 --context load --epochs 40");
+    folder.accepted("sample new.flow -n 500 --given load=0.8 -o drawn.csv");
+    let text = fs::read_to_string(folder.path("drawn.csv")).unwrap();
+    let drawn: Vec<Vec<f64>> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').map(|value| value.parse().unwrap()).collect())
+        .collect();
+    let mean = |pixel: usize| drawn.iter().map(|row| row[pixel]).sum::<f64>() / drawn.len() as f64;
+    let bright = (12..16).map(mean).fold(f64::INFINITY, f64::min);
+    let dark = (0..4).map(mean).fold(f64::NEG_INFINITY, f64::max);
+    assert!(bright > dark + 1.0, "brightest {bright} below, {dark} above");
+}
+
 /// The value of a line of provenance that `inspect` shows.
 fn provenance(folder: &Folder, key: &str) -> Option<String> {
     let json = folder.accepted("inspect new.flow --json");

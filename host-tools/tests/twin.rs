@@ -6,7 +6,7 @@ use flowlet::Libm;
 use flowlet::Math;
 use flowlet::write::{Description, Feature};
 use flowlet_tools::device;
-use flowlet_tools::family::{Architecture, Base, Family, Flow, Sizes};
+use flowlet_tools::family::{Architecture, Base, Family, Flow, Image, Sizes};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,9 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         (1usize..6).prop_map(|components| Base::Mixture { components }),
     ];
     let hidden = proptest::collection::vec(1usize..40, 1..=3);
-    (family, 1usize..7, hidden, base).prop_map(|(family, layers, hidden, base)| {
+    let shapes = ["2x2x1", "4x4x1", "2x4x3", "8x2x2", "8x8x1"];
+    let image = proptest::option::of(proptest::sample::select(shapes.to_vec()));
+    (family, 1usize..7, hidden, base, image).prop_map(|(family, layers, hidden, base, image)| {
         let base = match (family.default_layers(), base) {
             (None, Base::Mixture { components }) => Base::Mixture { components },
             (None, _) => Base::Mixture { components: 1 },
@@ -53,7 +55,9 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         };
         // Errors double with each layer of splines, and users take three.
         let layers = if family.default_layers() == Some(3) { layers.min(3) } else { layers };
-        Architecture { family, layers, hidden, base }
+        let shape = |text: &str| text.parse::<Image>().expect("an image that can be squeezed");
+        let image = image.filter(|_| family == Family::Glow).map(shape);
+        Architecture { family, layers, hidden, base, image }
     })
 }
 
@@ -70,6 +74,7 @@ proptest! {
         spread in 0.1f32..10.0,
     ) {
         let context = if architecture.family.default_layers().is_some() { context } else { 0 };
+        let features = architecture.image.map_or(features, Image::values);
         let width = features + context;
         let flow = flow(&architecture, Sizes { features, context }, seed);
         let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0 };

@@ -2,11 +2,16 @@
 //!
 //! z = L U x, with L lower triangular, its diagonal 1, and U upper triangular. So log |det dz/dx|
 //! is the sum of ln |U_ii|, and the other direction takes two triangular solves. Together with
-//! fixed permutations and [`ActNorm`](super::ActNorm) it is Glow's 1 x 1 convolution; alone,
+//! fixed permutations and [`ActNorm`](super::ActNorm) it is Glow's linear map of a row; alone,
 //! behind a shift, it makes a Gaussian of full covariance.
 //!
-//! In a file: the columns of L below the diagonal, then those of U down to the diagonal; no
-//! settings.
+//! With fewer channels c than the row has values n, it is Glow's invertible 1 x 1 convolution: the
+//! row is an image of n / c positions, all positions of channel 0 first, then those of channel 1
+//! and so on; the same c x c matrix is applied to the channels of each position, and the
+//! log-determinant is n / c times that of the matrix.
+//!
+//! In a file: the columns of L below the diagonal, then those of U down to the diagonal; setting 0
+//! is c, a divisor of n.
 
 use super::{Bijection, Record, Sizes, Work};
 use crate::Error;
@@ -16,33 +21,60 @@ use crate::triangular::{UnitLower, Upper, is_diagonal, log_product};
 /// An invertible linear map borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub struct LuLinear<'m> {
+    channels: usize,
+    positions: usize,
     lower: UnitLower<'m>,
     upper: Upper<'m>,
     words: usize,
 }
 
+impl<'m> LuLinear<'m> {
+    /// Values of a position, the size of the matrix.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Positions that the matrix is applied at.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// log |det dz/dx|.
+    fn log_det_jacobian<M: Math>(&self) -> f32 {
+        self.positions as f32 * log_product::<M>(self.upper.diagonal())
+    }
+}
+
 impl<'m> Bijection<'m> for LuLinear<'m> {
-    fn new(_: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
-        let features = sizes.features;
+    fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
+        // What is no divisor is refused by `check`; held in bounds, no size overflows before.
+        let channels = record.word(0).min(sizes.features);
+        let positions = sizes.features.checked_div(channels).unwrap_or(0);
         let (lower, rest) =
-            parameters.split_at_checked(UnitLower::words(features)).unwrap_or_default();
-        let upper = rest.get(..Upper::words(features)).unwrap_or_default();
+            parameters.split_at_checked(UnitLower::words(channels)).unwrap_or_default();
+        let upper = rest.get(..Upper::words(channels)).unwrap_or_default();
         Self {
-            lower: UnitLower::new(features, lower),
-            upper: Upper::new(features, upper),
+            channels,
+            positions,
+            lower: UnitLower::new(channels, lower),
+            upper: Upper::new(channels, upper),
             words: lower.len() + upper.len(),
         }
     }
 
     fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
-        record.unused(0..Record::SETTINGS)?;
-        if self.words != features * features {
+        let Self { channels, positions, .. } = *self;
+        if channels != record.word(0) || channels * positions != features {
+            return Err(record.shape(0));
+        }
+        record.unused(1..Record::SETTINGS)?;
+        if self.words != channels * channels {
             return Err(record.shape(0));
         }
         match self.upper.diagonal().position(|entry| !is_diagonal(entry)) {
             Some(index) => {
                 // The diagonal ends column `index`.
-                let index = UnitLower::words(features) + Upper::words(index + 1) - 1;
+                let index = UnitLower::words(channels) + Upper::words(index + 1) - 1;
                 Err(Error::Parameter { layer: record.layer, index })
             }
             None => Ok(self.words),
@@ -50,22 +82,22 @@ impl<'m> Bijection<'m> for LuLinear<'m> {
     }
 
     fn inverse<M: Math>(&self, row: &mut [f32], _: &mut Work<'_>) -> f32 {
-        self.upper.multiply(row);
-        self.lower.multiply(row);
+        self.upper.multiply(self.positions, row);
+        self.lower.multiply(self.positions, row);
         bound(row);
-        log_product::<M>(self.upper.diagonal())
+        self.log_det_jacobian::<M>()
     }
 
     fn forward<M: Math>(&self, row: &mut [f32], _: &mut Work<'_>) -> f32 {
-        self.lower.solve(row);
+        self.lower.solve(self.positions, row);
         bound(row);
-        self.upper.solve(row);
+        self.upper.solve(self.positions, row);
         bound(row);
-        -log_product::<M>(self.upper.diagonal())
+        -self.log_det_jacobian::<M>()
     }
 
     fn multiply_adds(&self) -> usize {
-        self.words
+        self.positions * self.words
     }
 }
 

@@ -148,6 +148,43 @@ pub fn conditional(seed: u64) -> Vec<Example> {
     examples
 }
 
+/// Multi-scale models: some values leave for the base before others, and linear maps over the
+/// channels of images.
+pub fn images(seed: u64) -> Vec<Example> {
+    let mut random = Random::new(seed);
+    let mut examples = Vec::new();
+    for levels in [
+        vec![(1, 4)],
+        vec![(4, 1), (1, 2)],
+        vec![(2, 4), (1, 4)],
+        vec![(4, 4), (2, 4), (1, 4)],
+        vec![(3, 6), (3, 3)],
+        vec![(16, 4), (4, 8), (4, 4)],
+    ] {
+        let (positions, channels) = levels[0];
+        let layers = random.image(&levels, &[8, 16]);
+        let features = random.features(positions * channels);
+        let name = format!("image, levels of {levels:?} positions and channels");
+        let description = Description { features, layers, ..Description::default() };
+        examples.push(Example { name, description });
+    }
+    // Splits between layers of every other kind, and a second one that keeps all.
+    let features = random.features(9);
+    let layers = vec![
+        random.autoregressive(9, Side::X, SPLINE, &[24]),
+        Layer::Split(7),
+        random.coupling(7, Half::Second, SPLINE, &[8]),
+        Layer::Split(7),
+        random.autoregressive(7, Side::Z, AFFINE, &[24]),
+        Layer::Split(2),
+        random.permutation(2),
+        random.coupling(2, Half::First, AFFINE, &[8]),
+    ];
+    let description = Description { features, layers, ..Description::default() };
+    examples.push(Example { name: "splits between other layers".into(), description });
+    examples
+}
+
 /// A model of every base behind a coupling. A base without an entry does not compile.
 pub fn bases(seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
@@ -323,7 +360,26 @@ impl Random {
             };
             (0..features * features).map(entry).collect()
         };
-        Layer::LuLinear { lower: matrix(), upper: matrix() }
+        Layer::LuLinear { channels: features, lower: matrix(), upper: matrix() }
+    }
+
+    /// Glow's multi-scale architecture: `levels` of a shuffle, act-norm, 1 x 1 convolution and
+    /// affine coupling over (positions, channels), each with half of the channels of the one before.
+    pub fn image(&mut self, levels: &[(usize, usize)], hidden: &[usize]) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        for (level, (positions, channels)) in levels.iter().enumerate() {
+            let count = positions * channels;
+            if level > 0 {
+                layers.push(Layer::Split(count));
+            }
+            layers.push(self.permutation(count));
+            for half in [Half::First, Half::Second] {
+                layers.push(self.act_norm(count));
+                layers.push(self.lu_linear(*channels));
+                layers.push(self.coupling(count, half, AFFINE, hidden));
+            }
+        }
+        layers
     }
 
     /// Every third feature stays as it is.
@@ -450,6 +506,10 @@ pub fn goldens() -> Vec<(String, Description)> {
         let base = Base::Mixture(random.components(3, 2, full));
         add(&mut random, name, Vec::new(), base);
     }
+    let features = random.features(8);
+    let layers = random.image(&[(2, 4), (1, 4)], &[5]);
+    let image = Description { features, layers, ..Description::default() };
+    goldens.push(("image".to_owned(), complete(&mut Random::new(3), image)));
     let features = random.features(3);
     let context = random.features(2);
     let layers = vec![

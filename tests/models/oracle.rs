@@ -18,13 +18,16 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
         *value = (*value - f64::from(feature.centre)) / f64::from(feature.scale);
         log_det_jacobian -= f64::from(feature.scale).ln();
     }
+    let mut left = Vec::new();
     for layer in &description.layers {
         match layer {
+            Layer::Split(mapped) => left = [row.split_off(*mapped), left].concat(),
             Layer::Permutation(order) => {
                 *row = order.iter().map(|from| row[*from as usize]).collect();
             }
             Layer::Coupling { transformed, map, network } => {
-                let (first, second) = row.split_at_mut(description.features.len() / 2);
+                let middle = row.len() / 2;
+                let (first, second) = row.split_at_mut(middle);
                 let (values, condition) = match transformed {
                     Half::First => (first, second),
                     Half::Second => (second, first),
@@ -70,20 +73,24 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                     log_det_jacobian -= f64::from(scale.abs()).ln();
                 }
             }
-            Layer::LuLinear { lower, upper } => {
-                let size = row.len();
+            Layer::LuLinear { channels, lower, upper } => {
+                let (size, positions) = (*channels, row.len() / channels);
                 let entry = |matrix: &[f32], i: usize, j: usize| f64::from(matrix[i * size + j]);
-                let middle: Vec<f64> = (0..size)
-                    .map(|i| (i..size).map(|j| entry(upper, i, j) * row[j]).sum())
-                    .collect();
-                for i in 0..size {
-                    let below: f64 = (0..i).map(|j| entry(lower, i, j) * middle[j]).sum();
-                    row[i] = middle[i] + below;
-                    log_det_jacobian += entry(upper, i, i).abs().ln();
+                for position in 0..positions {
+                    let at = |channel: usize| position + channel * positions;
+                    let middle: Vec<f64> = (0..size)
+                        .map(|i| (i..size).map(|j| entry(upper, i, j) * row[at(j)]).sum())
+                        .collect();
+                    for i in 0..size {
+                        let below: f64 = (0..i).map(|j| entry(lower, i, j) * middle[j]).sum();
+                        row[at(i)] = middle[i] + below;
+                        log_det_jacobian += entry(upper, i, i).abs().ln();
+                    }
                 }
             }
         }
     }
+    row.extend(left);
     log_det_jacobian
 }
 
@@ -252,7 +259,8 @@ pub fn log_det_by_differences(description: &Description, x: &[f32], context: &[f
     let size = x.len();
     let mut jacobian = vec![vec![0.0; size]; size];
     for column in 0..size {
-        let step = 1e-6 * f64::from(description.features[column].scale);
+        // So small that hardly ever a unit of a network opens or closes on the way.
+        let step = 1e-8 * f64::from(description.features[column].scale);
         let at = |sign: f64| {
             let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
             row[column] += sign * step;

@@ -175,13 +175,13 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
 
 /// Products of one log-density if no mask's zeros were left out.
 fn dense(model: &Model) -> usize {
-    let layers = || model.members().iter().flat_map(Member::layers);
-    let stored: usize = layers().map(|layer| layer.multiply_adds()).sum();
-    let whole = |layer: Layer| match layer {
+    let layers = || model.members().iter().flat_map(Member::parts);
+    let stored: usize = layers().map(|(_, layer)| layer.multiply_adds()).sum();
+    let whole = |(features, layer): (usize, Layer)| match layer {
         Layer::Autoregressive(layer) => {
             let hidden = || layer.network().hidden();
-            let columns = [model.features()].into_iter().chain(hidden());
-            let rows = hidden().chain([layer.map().parameters() * model.features()]);
+            let columns = [features].into_iter().chain(hidden());
+            let rows = hidden().chain([layer.map().parameters() * features]);
             rows.zip(columns).map(|(rows, columns)| rows * columns).sum()
         }
         other => other.multiply_adds(),

@@ -41,6 +41,10 @@ const STEP: usize = 6;
 
 /// Extreme rows that are compared besides.
 const EXTREMES: usize = 64;
+/// Sensors of the bundled rows.
+const SENSORS: usize = 9;
+/// Values of an image made of them.
+const PIXELS: usize = 16;
 
 /// What a family makes of a folder of rows.
 #[derive(Serialize)]
@@ -55,19 +59,22 @@ struct Comparison {
     cycles_per_row: f64,
 }
 
-/// Trains every family, every base and ensembles shortly, and compares host and device bit for
-/// bit, on rows of the data and on extreme ones, in both directions.
+/// Trains every family, every base, ensembles and images shortly, and compares host and device bit
+/// for bit, on rows of the data and on extreme ones, in both directions.
 pub fn check() -> Result<()> {
     let folder = crate::results("families")?;
     let flowlet = demo::build_host_tool()?;
     let data = Data::find(Path::new("examples/data/shuttle"))?;
-    for (family, options) in FAMILIES.map(|family| (family, "")).into_iter().chain(VARIANTS) {
+    let images = images(&data, &crate::results("families/images")?)?;
+    let rows = FAMILIES.map(|family| (family, "")).into_iter().chain(VARIANTS);
+    let rows = rows.map(|(family, options)| (&data, family, options));
+    for (data, family, options) in rows.chain([(&images, "glow", "--image 4x4x1")]) {
         let options: Vec<_> = format!("--epochs 2 --hidden 16 {options}")
             .split_whitespace()
             .map(String::from)
             .collect();
         let path = folder.join("model.flow");
-        demo::train(&flowlet, &data, family, &options, &path)?;
+        demo::train(&flowlet, data, family, &options, &path)?;
         let mut rows = Rows::read(&data.test, &flowlet, &path)?.every(STEP);
         rows.0.extend(models::extreme_rows(EXTREMES, rows.0[0].len()));
         rows.write(&folder.join("rows.f32"))?;
@@ -105,6 +112,28 @@ fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Err
         }
     }
     Ok(results)
+}
+
+/// Rows of [`PIXELS`] values, large enough for an image of two levels: the first columns of `data`,
+/// repeated.
+fn images(data: &Data, folder: &Path) -> Result<Data> {
+    for (path, name) in
+        [(&data.training, "train.csv"), (&data.validation, "val.csv"), (&data.test, "test.csv")]
+    {
+        let mut reader = csv::Reader::from_path(path)?;
+        let mut writer = csv::Writer::from_path(folder.join(name))?;
+        let is_labelled = reader.headers()?.iter().any(|column| column == "label");
+        let label = is_labelled.then_some("label".to_owned());
+        let pixels = (0..PIXELS).map(|pixel| format!("p{pixel}"));
+        writer.write_record(pixels.chain(label))?;
+        for record in reader.records() {
+            let record = record?;
+            let pixels = record.iter().take(PIXELS / 2).cycle().take(PIXELS);
+            writer.write_record(pixels.chain(record.iter().skip(SENSORS)))?;
+        }
+        writer.flush()?;
+    }
+    Data::find(folder)
 }
 
 /// Trains every family on every folder, with further options of `flowlet train`, and compares

@@ -49,6 +49,8 @@ pub fn all() -> Vec<(String, Description)> {
             models.push((format!("{family}_d{features}_{steps}x64x64"), description));
         }
     }
+    let layers = Random::new().glow_image(&[(16, 4), (4, 8), (1, 16)], 4);
+    models.push(("glow_image_8x8x1".into(), Description { layers, ..standardised(64) }));
     for features in FEATURES {
         let base = Base::Mixture(Random::new().components(features));
         let description = Description { base, ..standardised(features) };
@@ -174,14 +176,43 @@ impl Random {
         vec![Layer::Permutation(order.collect()), coupling]
     }
 
+    fn permutation(&mut self, features: usize) -> Layer {
+        let mut order: Vec<u32> = (0..features as u32).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.0.next_u32() as usize % (last + 1));
+        }
+        Layer::Permutation(order)
+    }
+
     fn glow_step(&mut self, number: usize, features: usize) -> Vec<Layer> {
         let act_norm = Layer::ActNorm {
             shift: self.many(features, 0.0, 0.1),
             scale: self.many(features, 1.0, 0.1),
         };
-        let (lower, upper) = (self.triangular(features), self.triangular(features));
-        let linear = Layer::LuLinear { lower, upper };
+        let linear = self.linear_map(features);
         vec![act_norm, linear, self.coupling(number, features, AFFINE)]
+    }
+
+    /// A linear map over the channels of a row or of each of its positions.
+    fn linear_map(&mut self, channels: usize) -> Layer {
+        let (lower, upper) = (self.triangular(channels), self.triangular(channels));
+        Layer::LuLinear { channels, lower, upper }
+    }
+
+    /// Levels of a multi-scale Glow, each a permutation and then steps over so many positions and
+    /// channels.
+    fn glow_image(&mut self, levels: &[(usize, usize)], steps: usize) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        for (positions, channels) in levels {
+            let features = positions * channels;
+            layers.extend([Layer::Split(features), self.permutation(features)]);
+            for number in 0..steps {
+                let mut step = self.glow_step(number, features);
+                step[1] = self.linear_map(*channels);
+                layers.extend(step);
+            }
+        }
+        layers
     }
 
     fn autoregressive_step(
