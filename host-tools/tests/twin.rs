@@ -17,7 +17,7 @@ use rand_distr::{Distribution, StandardNormal};
 /// entry does not compile.
 fn gain(family: Family) -> f64 {
     match family {
-        Family::RealNvp | Family::Glow | Family::Maf | Family::Iaf => 3.0,
+        Family::RealNvp | Family::Glow | Family::Maf | Family::Iaf => 2.0,
         Family::SplineCoupling | Family::SplineAutoregressive => 3.0,
         // No weights but the base's, whose shares would no longer add up to 1.
         Family::Gmm | Family::Gaussian => 1.0,
