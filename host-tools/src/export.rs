@@ -25,7 +25,35 @@ pub fn export(
     false_alarm_rate: f64,
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
-    let provenance = provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let mut description = describe((members, combine), columns, context);
+    description.math = math;
+    description.provenance =
+        provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let draft = description.to_file();
+    let mut device = device::open(&draft, "the trained model")?;
+    description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
+    let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
+    let vectors = held_out.rows().take(VECTORS - 1).map(<[f32]>::to_vec).chain([far]);
+    for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
+        let log_density = device.log_density(&row)?;
+        description.self_test.push((row, log_density));
+    }
+    let file = description.to_file();
+    device::open(&file, "the finished model")?.self_test()?;
+    Ok(file)
+}
+
+/// The file of `members` without what rows tell: no threshold and no vectors.
+pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
+    describe((members, Combine::default()), columns, context).to_file()
+}
+
+/// The flows alone.
+fn describe(
+    (members, combine): (&[Member], Combine),
+    columns: &[Column],
+    context: usize,
+) -> Description {
     let mut features: Vec<_> = columns.iter().map(|column| column.feature.clone()).collect();
     let context = features.split_off(columns.len() - context);
     // All were trained on rows of one standardisation.
@@ -42,27 +70,5 @@ pub fn export(
     };
     let others = flows.map(other).collect();
     let combination = combine.of(members.len());
-    let mut description = Description {
-        features,
-        context,
-        layers,
-        base,
-        others,
-        combination,
-        math,
-        provenance,
-        ..Description::default()
-    };
-    let draft = description.to_file();
-    let mut device = device::open(&draft, "the trained model")?;
-    description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
-    let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
-    let vectors = held_out.rows().take(VECTORS - 1).map(<[f32]>::to_vec).chain([far]);
-    for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
-        let log_density = device.log_density(&row)?;
-        description.self_test.push((row, log_density));
-    }
-    let file = description.to_file();
-    device::open(&file, "the finished model")?.self_test()?;
-    Ok(file)
+    Description { features, context, layers, base, others, combination, ..Description::default() }
 }

@@ -35,6 +35,9 @@ use scalar::{AFFINE, SPLINE};
 
 pub use image::Image;
 
+/// Widths of hidden layers unless the user wants others.
+pub const DEFAULT_HIDDEN: [usize; 2] = [64, 64];
+
 /// A family of densities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Family {

@@ -124,16 +124,15 @@ impl<'a> Rows<'a> {
         values
     }
 
-    /// The same, transformed and with Gaussian noise of standard deviation `noise`, shape
-    /// \[rows, D + C\], and the sum of log |det| of the transform.
-    fn tensor(
+    /// The same, transformed and with Gaussian noise of standard deviation `noise`, and the sum of
+    /// log |det| of the transform.
+    fn noisy(
         &self,
         transform: &Transform,
         batch: &[usize],
         noise: f32,
         random: &mut ChaCha8Rng,
-        device: &Device,
-    ) -> (Tensor<2>, f64) {
+    ) -> (Vec<f32>, f64) {
         let mut values = self.stepped(batch, random);
         let width = self.columns.len();
         let log_det_jacobian = transform.apply(&mut values, width);
@@ -143,8 +142,21 @@ impl<'a> Rows<'a> {
                 *x += noise * gaussian;
             }
         }
-        let rows = Tensor::from_data(TensorData::new(values, [batch.len(), width]), device);
-        (rows, log_det_jacobian)
+        (values, log_det_jacobian)
+    }
+
+    /// The same as a tensor, shape \[rows, D + C\].
+    fn tensor(
+        &self,
+        transform: &Transform,
+        batch: &[usize],
+        noise: f32,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> (Tensor<2>, f64) {
+        let (values, log_det_jacobian) = self.noisy(transform, batch, noise, random);
+        let shape = [batch.len(), self.columns.len()];
+        (Tensor::from_data(TensorData::new(values, shape), device), log_det_jacobian)
     }
 
     /// The features of all rows, with the noise of their steps.
@@ -249,7 +261,7 @@ pub fn fit(
     Ok(Fitted { transform, flow, best, epochs: run, out_of_time })
 }
 
-/// Expectation maximisation knows no epochs, and needs no noise but that of the steps.
+/// Expectation maximisation knows no epochs; its rows have the noise of one.
 fn fit_mixture(
     options: &Options,
     transform: Transform,
@@ -258,8 +270,8 @@ fn fit_mixture(
     is_time_over: impl Fn() -> bool,
 ) -> Result<Fitted> {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let mut rows = training.features(&mut random);
-    transform.apply(&mut rows, training.columns.len());
+    let numbers: Vec<usize> = (0..training.count()).collect();
+    let (rows, _) = training.noisy(&transform, &numbers, options.noise, &mut random);
     let features = training.columns.len();
     let components = options.components.clone();
     let (flow, out_of_time) =

@@ -14,7 +14,7 @@ use crate::device;
 use crate::ensemble::{Combine, Member};
 use crate::error::{Error, Result};
 use crate::export;
-use crate::family::{self, Architecture, Family, Image};
+use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
 use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
 use crate::preprocess::{self, Column};
@@ -28,8 +28,10 @@ const AUTO_TIME: Duration = Duration::from_secs(600);
 
 /// Most passes over the training rows.
 const EPOCHS: u32 = 200;
-/// Widths of the hidden layers of each conditioner.
-const HIDDEN: [usize; 2] = [64, 64];
+/// Epochs without a better validation loss after which training stops.
+const PATIENCE: u32 = 20;
+/// Of AdamW, at the start.
+const LEARNING_RATE: f64 = 2e-3;
 
 /// Gaussians of a mixture behind layers.
 const BASE_COMPONENTS: usize = 5;
@@ -89,16 +91,16 @@ pub struct Arguments {
     /// Rows of one step; by default 32 to 256, growing with the number of rows.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
-    /// Learning rate at the start.
-    #[arg(long, default_value_t = 2e-3, value_parser = positive)]
-    learning_rate: f64,
-    /// Standard deviation of the Gaussian noise on training rows, in standard deviations of each
-    /// feature; by default 0.1 for up to 4000 rows, then shrinking with the root of their number.
-    #[arg(long, value_parser = noise)]
-    noise: Option<f32>,
-    /// Epochs without a better validation loss after which training stops.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    patience: u32,
+    /// Learning rate at the start; by default 0.002.
+    #[arg(long, value_parser = positive)]
+    learning_rate: Option<f64>,
+    /// Standard deviation of Gaussian noise on training rows, where each feature has 1: smooths the
+    /// density of few rows.
+    #[arg(long, default_value_t = 0.0, value_parser = noise)]
+    noise: f32,
+    /// Epochs without a better validation loss after which training stops; by default 20.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    patience: Option<u32>,
     /// Seed of every random draw: the same seed gives the same file, byte for byte, unless the
     /// time limit ended training or kept --family auto from trying a family.
     #[arg(long, default_value_t = 0)]
@@ -110,14 +112,15 @@ pub struct Arguments {
     /// flow learns p(features | context).
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
     context: Vec<String>,
-    /// Number of flows that judge a row together, 2 to 4: of seeds --seed, --seed + 1 and so on,
-    /// or with --family auto the best candidates. They share the time limit, and flash and cycles
-    /// of all add up.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=flowlet::MAX_MEMBERS as i64))]
+    /// Number of flows that judge a row together, 1 to 4: of seeds --seed, --seed + 1 and so on,
+    /// by default 1, or with --family auto those with the highest log-density on the rows for
+    /// early stopping, by default always the same families. They share the time limit, and flash
+    /// and cycles of all add up.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=flowlet::MAX_MEMBERS as i64))]
     ensemble: Option<u8>,
     /// What the log-densities of an ensemble come to; by default their mean, which is usually the
     /// better detector, but no normalised density, and cannot be sampled.
-    #[arg(long, value_enum, requires = "ensemble")]
+    #[arg(long, value_enum)]
     combine: Option<Combine>,
     /// Share of normal rows that may score above the threshold.
     #[arg(long, default_value_t = 0.01, value_parser = rate)]
@@ -257,27 +260,16 @@ impl Job<'_> {
                 column.feature.name
             );
         }
+        for option in self.arguments.unused() {
+            log::warn!("{option} means nothing with a family without layers: it is not used");
+        }
         if training.names.iter().any(|name| name.eq_ignore_ascii_case("label")) {
             log::warn!(
                 "{}: column `label` is used as a feature; --exclude label if it is not one",
                 training.path
             );
         }
-        let arguments = self.arguments;
-        let given = [
-            ("--hidden", arguments.hidden.is_some()),
-            ("--epochs", arguments.epochs.is_some()),
-            ("--batch-size", arguments.batch_size.is_some()),
-            ("--noise", arguments.noise.is_some()),
-        ];
-        if let Choice::Fixed(family) = arguments.family
-            && family.default_layers().is_none()
-        {
-            for (option, _) in given.into_iter().filter(|(_, given)| *given) {
-                log::warn!("{option} means nothing with --family {family}");
-            }
-        }
-        let rate = arguments.false_alarm_rate;
+        let rate = self.arguments.false_alarm_rate;
         let needed = calibrate::rows_needed(rate);
         if held_out.rows().len() < needed {
             log::warn!(
@@ -288,9 +280,9 @@ impl Job<'_> {
         }
     }
 
-    /// Number of flows.
-    fn count(&self) -> usize {
-        self.arguments.ensemble.map_or(1, usize::from)
+    /// Number of flows, if the user wants one.
+    fn count(&self) -> Option<usize> {
+        self.arguments.ensemble.map(usize::from)
     }
 
     /// Trains flows of one family, of one seed behind the other.
@@ -298,11 +290,12 @@ impl Job<'_> {
         let time_limit = self.arguments.time_limit.map(Duration::from);
         let start = Instant::now();
         let mut flows = Vec::new();
-        for number in 0..self.count() {
-            let left = (self.count() - number) as u32;
+        let count = self.count().unwrap_or(1);
+        for number in 0..count {
+            let left = (count - number) as u32;
             let share = time_limit.map(|limit| limit.saturating_sub(start.elapsed()) / left);
             let seed = self.arguments.seed.wrapping_add(number as u64);
-            if self.count() > 1 {
+            if count > 1 {
                 log::info!("flow {number}, seed {seed}");
             }
             flows.push((family, seed, self.fit(family, seed, share)?));
@@ -315,27 +308,24 @@ impl Job<'_> {
     fn train_several(&self) -> Result<Trained> {
         let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
         let is_conditional = !self.arguments.context.is_empty();
-        let families = selection::candidates(is_conditional);
+        let candidates = selection::candidates(self.count(), is_conditional);
         let seed = self.arguments.seed;
-        let candidates = selection::train_all(&families, limit, |family, share| {
+        let trials = selection::train_all(&candidates, limit, |family, share| {
             let seconds = Duration::from_secs(share.as_secs());
             log::info!("{family}: {} at most", humantime::format_duration(seconds));
             self.fit(family, seed, Some(share))
         });
-        let out_of_time = selection::is_out_of_time(&candidates);
-        let origin = |names: String| Origin {
-            family: format!("auto: picked {names}"),
-            time_limit: Some(limit),
-            out_of_time,
+        let out_of_time = selection::is_out_of_time(&trials);
+        let size = |family: Family, fitted: &Fitted| {
+            let member = Member { family, seed, fitted };
+            export::draft(&[member], self.columns, self.arguments.context.len())
         };
-        let export = |family: Family, fitted: &Fitted| {
-            self.export(&[Member { family, seed, fitted }], &origin(family.to_string()))
-        };
-        log::info!("{}", selection::report(&candidates, export)?);
-        let picked = selection::pick(candidates, self.count())?;
-        let origin = origin(selection::names(picked.iter().map(|(family, _)| *family)));
-        let flows = picked.into_iter().map(|(family, fitted)| (family, seed, fitted)).collect();
-        Ok(Trained { flows, origin })
+        log::info!("{}", selection::report(&trials, size)?);
+        let picked = selection::pick(trials, self.count())?;
+        let family = format!("auto: picked {}", selection::names(&picked));
+        let origin = Origin { family, time_limit: Some(limit), out_of_time };
+        let flow = |(family, fitted): (Family, Fitted)| (family, seed, fitted);
+        Ok(Trained { flows: picked.into_iter().map(flow).collect(), origin })
     }
 
     fn fit(&self, family: Family, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
@@ -349,9 +339,9 @@ impl Job<'_> {
             transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
             epochs: arguments.epochs.unwrap_or(EPOCHS) as usize,
             batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
-            learning_rate: arguments.learning_rate,
-            noise: self.noise(),
-            patience: arguments.patience as usize,
+            learning_rate: arguments.learning_rate.unwrap_or(LEARNING_RATE),
+            noise: arguments.noise,
+            patience: arguments.patience.unwrap_or(PATIENCE) as usize,
             seed,
             time_limit,
         };
@@ -360,10 +350,6 @@ impl Job<'_> {
         let fitted = fit::fit(&options, training, stopping, columns, |epoch| progress.show(epoch));
         progress.finish();
         fitted
-    }
-
-    fn noise(&self) -> f32 {
-        self.arguments.noise.unwrap_or(default_noise(self.split.training.rows().len()))
     }
 
     /// The model file of `members`, which says how they came about.
@@ -398,9 +384,7 @@ impl Job<'_> {
             let keys = ["flow_0", "flow_1", "flow_2", "flow_3"];
             provenance.extend(keys.into_iter().zip(members.iter().map(Member::provenance)));
         }
-        if members.iter().any(|member| member.fitted.epochs > 0) {
-            provenance.push(("noise", format!("{:.4}", self.noise())));
-        }
+        provenance.push(("noise", self.arguments.noise.to_string()));
         provenance.push(("dequantised", stepped.join(",")));
         if let [Member { fitted: Fitted { transform, .. }, .. }, ..] = members {
             provenance.extend(self.describe(transform));
@@ -506,6 +490,23 @@ impl Arguments {
         self.architecture(family).map(drop)
     }
 
+    /// Options of training by gradient that were given for a family trained without.
+    fn unused(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("--hidden", self.hidden.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--batch-size", self.batch_size.is_some()),
+            ("--learning-rate", self.learning_rate.is_some()),
+            ("--patience", self.patience.is_some()),
+        ];
+        let is_without_layers =
+            matches!(self.family, Choice::Fixed(family) if family.default_layers().is_none());
+        given
+            .into_iter()
+            .filter(move |(_, given)| is_without_layers && *given)
+            .map(|(option, _)| option)
+    }
+
     /// Refuses rows that are no such images.
     fn check_image(&self, split: &Split) -> Result<()> {
         let features = split.training.names.len() - self.context.len();
@@ -558,7 +559,7 @@ impl Arguments {
         let image = self.image;
         let (layers, hidden) = match image {
             Some(_) => (Some(Image::DEFAULT_STEPS), &Image::DEFAULT_HIDDEN[..]),
-            None => (family.default_layers(), &HIDDEN[..]),
+            None => (family.default_layers(), &DEFAULT_HIDDEN[..]),
         };
         let layers = self.layers.map(usize::from).or(layers).unwrap_or(0);
         let hidden = self.hidden.as_ref().map_or(hidden, |widths| &widths.0).to_vec();
@@ -569,9 +570,4 @@ impl Arguments {
 /// Small sets take small steps, large sets larger ones for speed.
 fn default_batch_size(rows: usize) -> usize {
     (rows / 32).clamp(32, 256)
-}
-
-/// The fewer the rows, the wider each must stand for its neighbourhood.
-fn default_noise(rows: usize) -> f32 {
-    (0.1 * (4000.0 / rows as f32).sqrt()).min(0.1)
 }
