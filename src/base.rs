@@ -281,7 +281,7 @@ impl<'m> Component<'m> {
             *own = z - mean;
         }
         if self.full {
-            self.upper().multiply(1, work);
+            self.upper().multiply(work);
         } else {
             for (own, scale) in work.iter_mut().zip(self.factor) {
                 *own *= scale;
@@ -296,7 +296,7 @@ impl<'m> Component<'m> {
     /// From a draw of N(0, I) to one of this Gaussian.
     fn place(self, z: &mut [f32]) {
         if self.full {
-            self.upper().solve(1, z);
+            self.upper().solve(z);
         } else {
             for (z, scale) in z.iter_mut().zip(self.factor) {
                 *z /= scale;

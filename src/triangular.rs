@@ -1,8 +1,5 @@
 //! Triangular matrices, packed by columns: product and solve, in place.
 //!
-//! A row may hold as many values of each entry as a number of positions says, side by side: then
-//! the same matrix is applied at each position.
-//!
 //! Both walk the matrix once, column by column, each time adding a multiple of a column to the
 //! rest of the row, so neither direction needs an inverse matrix (Golub and Van Loan, "Matrix
 //! Computations", sections 3.1.3 and 3.1.4).
@@ -53,7 +50,7 @@ impl<'m> UnitLower<'m> {
     }
 
     /// row = L row.
-    pub fn multiply(self, positions: usize, row: &mut [f32]) {
+    pub fn multiply(self, row: &mut [f32]) {
         let mut columns = self.columns;
         // From the last column on, so that each entry is used before it is changed.
         for below in 0..self.size {
@@ -61,21 +58,20 @@ impl<'m> UnitLower<'m> {
                 return;
             };
             columns = rest;
-            let above = (self.size - 1 - below) * positions;
-            let Some((_, tail)) = row.split_at_mut_checked(above) else { return };
-            let Some((x, out)) = tail.split_at_mut_checked(positions) else { return };
-            add_multiples(out, column, x, 1.0);
+            let Some((_, tail)) = row.split_at_mut_checked(self.size - 1 - below) else { return };
+            if let Some((x, out)) = tail.split_first_mut() {
+                add_scaled(out, column, *x);
+            }
         }
     }
 
     /// row = L^-1 row.
-    pub fn solve(self, positions: usize, row: &mut [f32]) {
+    pub fn solve(self, row: &mut [f32]) {
         let (mut columns, mut rest) = (self.columns, row);
-        for below in (0..self.size).rev() {
-            let Some((x, out)) = rest.split_at_mut_checked(positions) else { return };
-            let Some((column, behind)) = columns.split_at_checked(below) else { return };
-            add_multiples(out, column, x, -1.0);
-            (columns, rest) = (behind, out);
+        while let Some((x, below)) = rest.split_first_mut() {
+            let Some((column, behind)) = columns.split_at_checked(below.len()) else { return };
+            add_scaled(below, column, -*x);
+            (columns, rest) = (behind, below);
         }
     }
 }
@@ -109,52 +105,36 @@ impl<'m> Upper<'m> {
     }
 
     /// row = U row.
-    pub fn multiply(self, positions: usize, row: &mut [f32]) {
+    pub fn multiply(self, row: &mut [f32]) {
         let mut columns = self.columns;
         for above in 0..self.size {
             let Some((column, rest)) = columns.split_at_checked(above + 1) else { return };
             columns = rest;
-            let Some((out, tail)) = row.split_at_mut_checked(above * positions) else { return };
-            let (Some(x), Some((diagonal, column))) =
-                (tail.get_mut(..positions), column.split_last())
+            let Some((out, tail)) = row.split_at_mut_checked(above) else { return };
+            let (Some(x), Some((diagonal, column))) = (tail.first_mut(), column.split_last())
             else {
                 return;
             };
-            add_multiples(out, column, x, 1.0);
-            x.iter_mut().for_each(|x| *x *= diagonal);
+            add_scaled(out, column, *x);
+            *x *= diagonal;
         }
     }
 
     /// row = U^-1 row.
-    pub fn solve(self, positions: usize, row: &mut [f32]) {
+    pub fn solve(self, row: &mut [f32]) {
         let mut columns = self.columns;
         for above in (0..self.size).rev() {
             let Some((rest, column)) = columns.split_at_checked(columns.len() - above - 1) else {
                 return;
             };
             columns = rest;
-            let Some((out, tail)) = row.split_at_mut_checked(above * positions) else { return };
-            let (Some(x), Some((diagonal, column))) =
-                (tail.get_mut(..positions), column.split_last())
+            let Some((out, tail)) = row.split_at_mut_checked(above) else { return };
+            let (Some(x), Some((diagonal, column))) = (tail.first_mut(), column.split_last())
             else {
                 return;
             };
-            x.iter_mut().for_each(|x| *x /= diagonal);
-            add_multiples(out, column, x, -1.0);
-        }
-    }
-}
-
-/// out_i += sign column_i x, where out_i and x hold a value a position.
-#[inline(always)]
-fn add_multiples(out: &mut [f32], column: &[f32], x: &[f32], sign: f32) {
-    match x {
-        [x] => add_scaled(out, column, sign * x),
-        // Without a position there is nothing to add.
-        _ => {
-            for (out, weight) in out.chunks_mut(x.len().max(1)).zip(column) {
-                add_scaled(out, x, sign * weight);
-            }
+            *x /= diagonal;
+            add_scaled(out, column, -*x);
         }
     }
 }

@@ -39,6 +39,24 @@ impl<'m> LuLinear<'m> {
         self.positions
     }
 
+    /// Maps the channels of each position, gathered in `spare`.
+    #[inline(always)]
+    fn at_each_position(&self, row: &mut [f32], spare: &mut [f32], map: impl Fn(&mut [f32])) {
+        let values = spare.get_mut(..self.channels).unwrap_or_default();
+        for position in 0..self.positions {
+            let at = |channel| position + channel * self.positions;
+            for (channel, value) in values.iter_mut().enumerate() {
+                *value = row.get(at(channel)).copied().unwrap_or_default();
+            }
+            map(values);
+            for (channel, value) in values.iter().enumerate() {
+                if let Some(own) = row.get_mut(at(channel)) {
+                    *own = bounded(*value);
+                }
+            }
+        }
+    }
+
     /// log |det dz/dx|.
     fn log_det_jacobian<M: Math>(&self) -> f32 {
         self.positions as f32 * log_product::<M>(self.upper.diagonal())
@@ -81,18 +99,20 @@ impl<'m> Bijection<'m> for LuLinear<'m> {
         }
     }
 
-    fn inverse<M: Math>(&self, row: &mut [f32], _: &mut Work<'_>) -> f32 {
-        self.upper.multiply(self.positions, row);
-        self.lower.multiply(self.positions, row);
-        bound(row);
+    fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        self.at_each_position(row, work.row, |x| {
+            self.upper.multiply(x);
+            self.lower.multiply(x);
+        });
         self.log_det_jacobian::<M>()
     }
 
-    fn forward<M: Math>(&self, row: &mut [f32], _: &mut Work<'_>) -> f32 {
-        self.lower.solve(self.positions, row);
-        bound(row);
-        self.upper.solve(self.positions, row);
-        bound(row);
+    fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        self.at_each_position(row, work.row, |z| {
+            self.lower.solve(z);
+            bound(z);
+            self.upper.solve(z);
+        });
         -self.log_det_jacobian::<M>()
     }
 
