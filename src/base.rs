@@ -5,7 +5,7 @@
 //!
 //! | kind | density | settings | parameters |
 //! |---|---|---|---|
-//! | 1 | standard normal | 0, 0 | none |
+//! | 1 | standard normal, uniform on [-1, 1) where a feature is periodic | mask of the periodic features ([`Periodic`]) | none |
 //! | 2 | Student-t | degrees of freedom (f32), 0 | none |
 //! | 3 | mixture of Gaussians | components K, 0 = diagonal or 1 = full covariance | for each component: ln of its weight, D means, and the columns of U down to the diagonal (full) or the diagonal of U |
 
@@ -15,6 +15,7 @@ use crate::Error;
 use crate::draw::{draw, symmetric_uniform};
 use crate::kernel::add_scaled;
 use crate::math::{LIMIT, LogSumExp, Math, bounded};
+use crate::periodic::Periodic;
 use crate::triangular::{Upper, is_diagonal, log_product};
 
 /// ln(2 pi) / 2.
@@ -30,8 +31,11 @@ pub const MAX_COMPONENTS: usize = 1 << 10;
 /// A density over rows of the base, borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub enum Base<'m> {
-    /// N(0, I).
-    StandardNormal,
+    /// N(0, I); one period of a periodic feature is uniform, and independent of the others.
+    StandardNormal {
+        /// Those that are.
+        periodic: Periodic,
+    },
     /// Independent Student-t densities, whose tails are heavier than a Gaussian's (Alexanderson
     /// and Henter 2020, "Robust model training and generalisation with Studentising flows").
     StudentT {
@@ -78,7 +82,10 @@ impl<'m> Base<'m> {
         let [first, second] = settings;
         let refuse = |word| Err(Error::BaseSetting { word });
         let base = match kind {
-            Self::STANDARD_NORMAL => Self::StandardNormal,
+            Self::STANDARD_NORMAL if settings != [0; 2] && !cfg!(feature = "spline") => {
+                return Err(Error::Feature { name: "spline" });
+            }
+            Self::STANDARD_NORMAL => Self::StandardNormal { periodic: Periodic::new(settings) },
             Self::STUDENT_T if !cfg!(feature = "student-t") => {
                 return Err(Error::Feature { name: "student-t" });
             }
@@ -92,12 +99,15 @@ impl<'m> Base<'m> {
             kind => return Err(Error::Base { kind }),
         };
         let words = match base {
-            Self::StandardNormal if first != 0 => return refuse(6),
+            Self::StandardNormal { periodic } => match periodic.word_beyond(features) {
+                Some(word) => return refuse(6 + word),
+                None => 0,
+            },
             Self::StudentT { degrees_of_freedom } if !(1.0..=1e4).contains(&degrees_of_freedom) => {
                 return refuse(6);
             }
-            Self::StandardNormal | Self::StudentT { .. } if second != 0 => return refuse(7),
-            Self::StandardNormal | Self::StudentT { .. } => 0,
+            Self::StudentT { .. } if second != 0 => return refuse(7),
+            Self::StudentT { .. } => 0,
             Self::Mixture(_) if !(1..=MAX_COMPONENTS).contains(&(first as usize)) => {
                 return refuse(6);
             }
@@ -113,15 +123,16 @@ impl<'m> Base<'m> {
         Ok(base)
     }
 
-    /// Natural logarithm of the density at `z`; `work` is as long.
+    /// Natural logarithm of the density at `z`; `work` is at least as long.
     pub(crate) fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
         match self {
-            Self::StandardNormal => standard_normal(z),
+            Self::StandardNormal { periodic } if periodic.is_empty() => standard_normal(z),
+            Self::StandardNormal { periodic } => on_circles(periodic, z),
             Self::StudentT { degrees_of_freedom } if cfg!(feature = "student-t") => {
                 student_t::<M>(degrees_of_freedom, z)
             }
             Self::Mixture(mixture) if cfg!(feature = "mixture") => {
-                mixture.log_density::<M>(z, work)
+                mixture.log_density::<M>(z, work.get_mut(..z.len()).unwrap_or_default())
             }
             // Refused by `read`.
             _ => 0.0,
@@ -129,7 +140,7 @@ impl<'m> Base<'m> {
     }
 
     /// Fills `z` with a draw; `temperature` scales the distance from the centre, that of the
-    /// component in a mixture.
+    /// component in a mixture. What is uniform on a circle has no centre.
     #[inline(never)]
     pub(crate) fn sample<M: Math, R: Rng>(
         self,
@@ -151,6 +162,14 @@ impl<'m> Base<'m> {
                 component.place(z);
                 Ok(())
             }
+            Self::StandardNormal { periodic } if !periodic.is_empty() => {
+                fill_normal::<M, R>(random, temperature, z)?;
+                let circles = z.iter_mut().enumerate();
+                for (_, z) in circles.filter(|(feature, _)| periodic.contains(*feature)) {
+                    *z = symmetric_uniform(random);
+                }
+                Ok(())
+            }
             _ => fill_normal::<M, R>(random, temperature, z),
         }
     }
@@ -166,7 +185,8 @@ impl<'m> Base<'m> {
     /// The Cargo feature that a firmware needs for it.
     pub fn cargo_feature(self) -> Option<&'static str> {
         match self {
-            Self::StandardNormal => None,
+            Self::StandardNormal { periodic } if periodic.is_empty() => None,
+            Self::StandardNormal { .. } => Some("spline"),
             Self::StudentT { .. } => Some("student-t"),
             Self::Mixture(_) => Some("mixture"),
         }
@@ -180,6 +200,19 @@ fn standard_normal(z: &[f32]) -> f32 {
         squares += z * z;
     }
     -0.5 * squares - z.len() as f32 * HALF_LN_TWO_PI
+}
+
+/// The same, but ln(1/2) for each periodic feature, whose period is 2.
+fn on_circles(periodic: Periodic, z: &[f32]) -> f32 {
+    let (mut squares, mut others) = (0.0, 0.0);
+    for (feature, z) in z.iter().enumerate() {
+        if !periodic.contains(feature) {
+            squares += z * z;
+            others += 1.0;
+        }
+    }
+    let circles = z.len() as f32 - others;
+    -0.5 * squares - others * HALF_LN_TWO_PI - circles * core::f32::consts::LN_2
 }
 
 /// Sum over the features of ln t_n(z) = c(n) - (n + 1)/2 ln(1 + z^2 / n), with

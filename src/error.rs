@@ -305,7 +305,7 @@ pub enum Error {
         "the scratch is too small: the model has {features} features, {context} context values and {width} hidden units"
     )]
     Scratch {
-        /// Floats needed in each row.
+        /// Floats needed in the first row, and half or all of those in the second.
         features: usize,
         /// Floats needed for the context.
         context: usize,

@@ -32,7 +32,7 @@
 //! | 3 | math that the file was calibrated with: 1 = libm, 2 = micromath |
 //! | 4 | L, number of layers |
 //! | 5 | P, number of parameter words |
-//! | 6, 7 | settings of the base, 0 where it has none |
+//! | 6, 7 | settings of the base, 0 where it has none ([`Base`](crate::Base)) |
 //! | 8 .. 8 + 13 L | a record of 13 words a layer, in the order of the inverse (x to z) |
 //! | .. 8 + 13 L + P | the layers' parameters, one layer behind the other without a gap, then the base's |
 //!

@@ -4,7 +4,7 @@ use rand_core::Rng;
 
 use crate::kernel::Units;
 use crate::math::{Libm, Math};
-use crate::model::{Model, Scratch};
+use crate::model::{Model, SPARE, Scratch};
 use crate::{Error, MAX_HIDDEN, Threshold};
 
 /// A normalizing flow of exactly `D` features with room for `H` hidden units a layer.
@@ -21,7 +21,8 @@ pub struct Flow<'m, const D: usize, const H: usize, M: Math = Libm, const C: usi
 
 /// The memory of one call.
 struct Memory<const D: usize, const H: usize, const C: usize> {
-    rows: [[f32; D]; 2],
+    row: [f32; D],
+    spare: [[f32; D]; SPARE],
     context: [f32; C],
     values: [[f32; H]; MAX_HIDDEN],
     numbers: [[u16; H]; MAX_HIDDEN],
@@ -31,7 +32,8 @@ impl<const D: usize, const H: usize, const C: usize> Memory<D, H, C> {
     #[inline(always)]
     fn new() -> Self {
         Self {
-            rows: [[0.0; D]; 2],
+            row: [0.0; D],
+            spare: [[0.0; D]; SPARE],
             context: [0.0; C],
             values: [[0.0; H]; MAX_HIDDEN],
             numbers: [[0; H]; MAX_HIDDEN],
@@ -39,10 +41,10 @@ impl<const D: usize, const H: usize, const C: usize> Memory<D, H, C> {
     }
 
     fn scratch(&mut self) -> Scratch<'_> {
-        let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.values);
+        let [a, b, c] = &mut self.values;
         let [k, l, m] = &mut self.numbers;
         let units = [Units::new(a, k), Units::new(b, l), Units::new(c, m)];
-        Scratch::new([row, spare], &mut self.context, units)
+        Scratch::new([&mut self.row, self.spare.as_flattened_mut()], &mut self.context, units)
     }
 }
 

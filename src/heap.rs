@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::Units;
 use crate::math::Math;
-use crate::model::{Model, Scratch};
+use crate::model::{Model, SPARE, Scratch};
 use crate::network::MAX_HIDDEN;
 
 /// Owns what a [`Scratch`] borrows.
@@ -22,7 +22,7 @@ impl Memory {
     pub fn of<M: Math>(model: &Model<M>) -> Self {
         let (features, width) = (model.features(), model.width());
         Self {
-            rows: [(); 2].map(|()| vec![0.0; features]),
+            rows: [1, SPARE].map(|count| vec![0.0; count * features]),
             context: vec![0.0; model.context()],
             values: [(); MAX_HIDDEN].map(|()| vec![0.0; width]),
             numbers: [(); MAX_HIDDEN].map(|()| vec![0; width]),

@@ -27,8 +27,8 @@
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
-//! - [`Standardisation`] is the first step from a raw row, [`Math`] the arithmetic of exp, ln and
-//!   sqrt.
+//! - [`Standardisation`] is the first step from a raw row, [`Periodic`] says which features lie on a
+//!   circle, [`Math`] is the arithmetic of exp, ln and sqrt.
 //! - `write` (feature) makes model files.
 //!
 //! # Rules
@@ -60,6 +60,7 @@ mod math;
 mod member;
 mod model;
 mod network;
+mod periodic;
 mod preprocess;
 mod scalar;
 mod spline;
@@ -82,5 +83,6 @@ pub use math::{LIMIT, Libm, Math};
 pub use member::{MAX_CONTEXT, MAX_FEATURES, Member};
 pub use model::{Model, Scratch, Threshold};
 pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
+pub use periodic::Periodic;
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;

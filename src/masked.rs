@@ -10,6 +10,9 @@
 //! follows from those before it, a `Walk` computes each unit once, as soon as the features that it
 //! needs are known: one pass too, in more and smaller steps.
 //!
+//! A periodic feature has two columns, one behind the other, so that what sees the first m features
+//! sees a prefix of the columns still.
+//!
 //! In a file, a block of 8 rows holds its bias and as many columns as its last row sees; what
 //! its other rows do not see is zero.
 
@@ -17,6 +20,7 @@ use crate::Error;
 use crate::bijection::{Record, Sizes};
 use crate::kernel::{self, Block, Free, Inputs, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
+use crate::periodic::Periodic;
 use crate::scalar::{Affine, GROUP, ScalarMap};
 use crate::spline::Spline;
 
@@ -118,10 +122,26 @@ impl Reach {
     }
 }
 
+/// Second columns of the periodic features, among the inputs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Curves {
+    periodic: Periodic,
+    /// Steps before that of the first feature.
+    first: usize,
+}
+
+impl Curves {
+    /// Columns known after `steps` from the start.
+    #[inline(always)]
+    fn after(self, steps: usize) -> usize {
+        self.periodic.count(steps.saturating_sub(self.first))
+    }
+}
+
 /// Columns of the blocks of a layer, one after the other.
 #[derive(Clone, Copy)]
 enum Columns {
-    Hidden { own: Reach, before: Reach, width: usize, end: usize },
+    Hidden { own: Reach, before: Reach, width: usize, end: usize, curves: Curves },
     Output { before: Reach, map: ScalarMap, features: usize, end: usize, left: usize },
 }
 
@@ -131,10 +151,11 @@ impl Iterator for Columns {
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         match self {
-            Self::Hidden { own, before, width, end } => {
+            Self::Hidden { own, before, width, end, curves } => {
                 *end = (*end + ROWS).min(*width);
                 // A block sees what its last unit sees.
-                Some(before.after(own.steps(end.saturating_sub(1))))
+                let steps = own.steps(end.saturating_sub(1));
+                Some(before.after(steps) + curves.after(steps))
             }
             Self::Output { before, map, features, end, left } => {
                 if *left == 0 {
@@ -154,6 +175,7 @@ impl Iterator for Columns {
 pub struct Masked<'m> {
     degrees: Degrees,
     map: ScalarMap,
+    periodic: Periodic,
     /// Widths of the hidden layers.
     widths: &'m [u32],
     /// Of all layers, one behind the other, and what follows them.
@@ -170,7 +192,13 @@ impl<'m> Masked<'m> {
         parameters: &'m [f32],
     ) -> Self {
         let widths = record.slice(first + 1, record.word(first));
-        Self { degrees: Degrees { features, context }, map, widths, parameters }
+        let (degrees, periodic) = (Degrees { features, context }, ScalarMap::periodic(record));
+        Self { degrees, map, periodic, widths, parameters }
+    }
+
+    /// The features of the row that lie on a circle.
+    pub(crate) fn periodic(&self) -> Periodic {
+        self.periodic
     }
 
     /// Refuses what is no network, or does not fit its parameters. Returns how many of them it
@@ -222,7 +250,11 @@ impl<'m> Masked<'m> {
         match self.widths.get(layer) {
             Some(width) => {
                 let width = *width as usize;
-                Columns::Hidden { own: self.degrees.reach(width), before, width, end: 0 }
+                let curves = match layer {
+                    0 => Curves { periodic: self.periodic, first: self.degrees.first() },
+                    _ => Curves::default(),
+                };
+                Columns::Hidden { own: self.degrees.reach(width), before, width, end: 0, curves }
             }
             None => {
                 // With a context, its step comes before those of the features.
@@ -245,7 +277,7 @@ impl<'m> Masked<'m> {
         self.columns(layer).take(self.block_count(layer)).map(|columns| 1 + columns).sum()
     }
 
-    /// Runs the hidden layers, all features of `row` given; the output layer is run by [`Outputs`]
+    /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by [`Outputs`]
     /// as it is read.
     #[inline(always)]
     pub(crate) fn run<'s>(

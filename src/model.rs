@@ -46,6 +46,10 @@ pub struct Threshold {
     pub score: f32,
 }
 
+/// Rows that a call needs besides the one that it maps: one, or two where a network sees two values
+/// of a periodic feature.
+pub(crate) const SPARE: usize = if cfg!(feature = "spline") { 2 } else { 1 };
+
 /// Memory for a [`Model`]'s calls; [`Flow`](crate::Flow) keeps its own on the stack.
 #[derive(Debug)]
 pub struct Scratch<'s> {
@@ -55,7 +59,8 @@ pub struct Scratch<'s> {
 }
 
 impl<'s> Scratch<'s> {
-    /// `rows` each hold [`Model::features`] floats, `context` [`Model::context`], and `units` each
+    /// The first of `rows` holds [`Model::features`] floats and the second twice as many, without the
+    /// Cargo feature `spline` as many; `context` holds [`Model::context`], and `units` each
     /// [`Model::width`] units.
     pub fn new(
         rows: [&'s mut [f32]; 2],
@@ -67,7 +72,7 @@ impl<'s> Scratch<'s> {
 
     /// Bytes for a model of `features`, `context` and `width`.
     pub const fn bytes(features: usize, context: usize, width: usize) -> usize {
-        (2 * features + context) * size_of::<f32>()
+        ((1 + SPARE) * features + context) * size_of::<f32>()
             + MAX_HIDDEN * width * (size_of::<f32>() + size_of::<u16>())
     }
 
@@ -83,7 +88,7 @@ impl<'s> Scratch<'s> {
     ) -> Option<(&mut [f32], &mut [f32], &mut [f32], [Units<'_>; MAX_HIDDEN])> {
         let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.units);
         let units = [a.first(width)?, b.first(width)?, c.first(width)?];
-        let (row, spare) = (row.get_mut(..features)?, spare.get_mut(..features)?);
+        let (row, spare) = (row.get_mut(..features)?, spare.get_mut(..SPARE * features)?);
         Some((row, self.context.get_mut(..context)?, spare, units))
     }
 }

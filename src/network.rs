@@ -13,8 +13,9 @@ pub const MAX_HIDDEN: usize = 3;
 /// Most units of one hidden layer, far beyond what fits a microcontroller's flash.
 pub const MAX_WIDTH: usize = 1 << 14;
 
-/// Largest magnitude of a parameter. With 128 inputs held inside 2^20 and [`MAX_WIDTH`],
-/// three hidden layers stay inside 2^104: no sum in them overflows, hence none is NaN.
+/// Largest magnitude of a parameter. With 128 inputs held inside 2^20, 64 more of periodic features
+/// inside 1, and [`MAX_WIDTH`], three hidden layers stay inside 2^104: no sum in them overflows,
+/// hence none is NaN.
 pub const MAX_PARAMETER: f32 = (1u32 << 16) as f32;
 
 /// Takes a dense layer of `rows` x `columns`, each at most [`MAX_WIDTH`], from the front of

@@ -5,12 +5,14 @@
 //! affine map's clip or the spline's bound. The network's output layer has its rows in blocks of
 //! 8, in the order in which the map reads them: an affine map takes the shifts of four features
 //! and then their raw log-scales from one block, a spline three blocks for each feature
-//! ([`crate::spline`]). Rows beyond the last feature are zero.
+//! ([`crate::spline`]). Rows beyond the last feature are zero. Settings 7 and 8 are the mask of the
+//! periodic features, none with an affine map ([`crate::Periodic`]).
 
 use crate::Error;
 use crate::bijection::Record;
 use crate::kernel::{Block, ROWS};
 use crate::math::{Math, bounded};
+use crate::periodic::Periodic;
 use crate::spline::Spline;
 
 /// Features that one block of an affine map's parameters serves.
@@ -19,9 +21,9 @@ pub(crate) const GROUP: usize = ROWS / 2;
 /// Largest clip: exp(80) and exp(-80) are finite and not subnormal.
 const MAX_CLIP: f32 = 80.0;
 
-/// Settings of the map and of its clip or bound.
-const KIND: usize = 6;
+/// Settings of the clip or bound, and of the mask of periodic features.
 const BOUND: usize = 1;
+const PERIODIC: usize = ScalarMap::KIND + 1;
 
 /// The kind of map, with what all of a layer's maps share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,23 +41,39 @@ pub enum ScalarMap {
 }
 
 impl ScalarMap {
-    /// Settings in front of those that no map uses.
-    pub(crate) const SETTINGS: usize = KIND + 1;
+    /// Setting of the kind of map.
+    pub(crate) const KIND: usize = 6;
 
     pub(crate) fn read(record: &Record) -> Self {
         let bound = f32::from_bits(record.word(BOUND) as u32);
-        match record.word(KIND) {
+        match record.word(Self::KIND) {
             0 => Self::Affine { clip: bound },
             _ => Self::Spline { bound },
         }
     }
 
-    pub(crate) fn check(self, record: &Record) -> Result<(), Error> {
-        if record.word(KIND) > 1 {
-            return Err(record.shape(KIND));
+    /// The features of the row that lie on a circle.
+    pub(crate) fn periodic(record: &Record) -> Periodic {
+        if cfg!(not(feature = "spline")) {
+            return Periodic::default();
         }
-        if cfg!(not(feature = "spline")) && record.word(KIND) == 1 {
+        Periodic::new([PERIODIC, PERIODIC + 1].map(|index| record.word(index) as u32))
+    }
+
+    pub(crate) fn check(self, record: &Record, features: usize) -> Result<(), Error> {
+        if record.word(Self::KIND) > 1 {
+            return Err(record.shape(Self::KIND));
+        }
+        if cfg!(not(feature = "spline")) && record.word(Self::KIND) == 1 {
             return Err(Error::Feature { name: "spline" });
+        }
+        let used = match self {
+            Self::Affine { .. } => PERIODIC,
+            Self::Spline { .. } => PERIODIC + 2,
+        };
+        record.unused(used..Record::SETTINGS)?;
+        if let Some(word) = Self::periodic(record).word_beyond(features) {
+            return Err(record.shape(PERIODIC + word));
         }
         let usable = match self {
             Self::Affine { clip } => (f32::MIN_POSITIVE..=MAX_CLIP).contains(&clip),
@@ -81,6 +99,15 @@ impl ScalarMap {
         }
     }
 
+    /// Parameters of one feature in a layer that maps `periodic` ones: one more for each if there
+    /// are any.
+    pub fn parameters_of(self, periodic: Periodic) -> usize {
+        match self {
+            Self::Spline { .. } if !periodic.is_empty() => Spline::CIRCULAR_PARAMETERS,
+            map => map.parameters(),
+        }
+    }
+
     /// The Cargo feature that a firmware needs for it.
     pub const fn cargo_feature(self) -> Option<&'static str> {
         match self {
@@ -89,13 +116,14 @@ impl ScalarMap {
         }
     }
 
-    /// Maps each of `values`, in place, by the parameters that `outputs` gives. Returns the sum of
-    /// the log-slopes.
+    /// Maps each of `values`, in place, by the parameters that `outputs` gives; `periodic` says which
+    /// lie on a circle. Returns the sum of the log-slopes.
     #[inline(always)]
     pub(crate) fn apply<M: Math>(
         self,
         direction: Direction,
         values: &mut [f32],
+        periodic: Periodic,
         mut outputs: impl Iterator<Item = Block>,
     ) -> f32 {
         let mut log_det_jacobian = 0.0;
@@ -112,13 +140,14 @@ impl ScalarMap {
                 }
             }
             Self::Spline { bound } if cfg!(feature = "spline") => {
-                for value in values {
+                for (feature, value) in values.iter_mut().enumerate() {
                     let (Some(widths), Some(heights), Some(slopes)) =
                         (outputs.next(), outputs.next(), outputs.next())
                     else {
                         break;
                     };
                     let parameters = [widths, heights, slopes];
+                    let bound = if periodic.contains(feature) { None } else { Some(bound) };
                     let (mapped, log_slope) =
                         crate::spline::apply::<M>(direction, &parameters, bound, *value);
                     *value = mapped;

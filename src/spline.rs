@@ -9,9 +9,16 @@
 //!
 //! widths = 2 bound (m + (1 - 8 m) softmax(raw)), m = [`SMALLEST`]; heights alike;
 //! slope = exp(soft clip of raw to +-[`CLIP`]). All-zero parameters are the identity.
+//!
+//! The spline of a periodic feature is circular (Rezende et al. 2020, "Normalizing Flows on Tori
+//! and Spheres", section 2.1.2): it covers one period, its bound is 1, and the last row is the raw
+//! slope at its outer knots, which are one point of the circle. Half a turn follows it,
+//! x = wrap(g(z) + 1), so that the outer knots of the next one, which stay where they are, lie
+//! opposite.
 
 use crate::kernel::{Block, ROWS};
 use crate::math::{Math, bounded};
+use crate::periodic::wrap;
 use crate::scalar::{Direction, soft_clip};
 
 /// Bins, one a row of a block.
@@ -32,6 +39,8 @@ impl Spline {
     pub const BLOCKS: usize = 3;
     /// Parameters in use.
     pub const PARAMETERS: usize = 3 * BINS - 1;
+    /// The same of a circular one.
+    pub const CIRCULAR_PARAMETERS: usize = 3 * BINS;
 
     /// Whether a spline may have this bound.
     pub fn is_bound(bound: f32) -> bool {
@@ -48,17 +57,37 @@ pub(crate) struct Bin {
     pub slopes: [f32; 2],
 }
 
-/// The mapped value, and the logarithm of the slope in that direction.
+/// The mapped value, and the logarithm of the slope in that direction; without a bound, on a
+/// circle.
 #[inline(never)]
 pub(crate) fn apply<M: Math>(
     direction: Direction,
     parameters: &[Block; Spline::BLOCKS],
-    bound: f32,
+    bound: Option<f32>,
     value: f32,
 ) -> (f32, f32) {
-    if !(value > -bound && value < bound) {
-        return (value, 0.0);
+    match (bound, direction) {
+        (Some(bound), _) if !(value > -bound && value < bound) => (value, 0.0),
+        (Some(_), _) => within::<M>(direction, parameters, bound, value),
+        (None, Direction::Forward) => {
+            let (x, log_slope) = within::<M>(direction, parameters, bound, wrap(value));
+            (wrap(x + 1.0), log_slope)
+        }
+        (None, Direction::Inverse) => {
+            let (z, log_slope) = within::<M>(direction, parameters, bound, wrap(value + 1.0));
+            (wrap(z), log_slope)
+        }
     }
+}
+
+/// The same of a value between the outer knots, without the half turn.
+#[inline(never)]
+fn within<M: Math>(
+    direction: Direction,
+    parameters: &[Block; Spline::BLOCKS],
+    bound: Option<f32>,
+    value: f32,
+) -> (f32, f32) {
     Bin::of::<M>(direction, parameters, bound, value).apply::<M>(direction, value)
 }
 
@@ -100,16 +129,22 @@ impl Bin {
     fn of<M: Math>(
         direction: Direction,
         [widths, heights, slopes]: &[Block; Spline::BLOCKS],
-        bound: f32,
+        bound: Option<f32>,
         value: f32,
     ) -> Self {
+        let [inner @ .., last] = slopes;
+        // The outer knots continue the identity, or each other.
+        let outer = if bound.is_none() { Some(last) } else { None };
+        let bound = bound.unwrap_or(1.0);
         let widths = sizes::<M>(widths, bound);
         let heights = sizes::<M>(heights, bound);
         let (mut z, mut x) = (-bound, -bound);
-        let mut raws = [None, None];
+        let mut raws = [outer, outer];
         let mut size = (0.0, 0.0);
-        let inner = slopes.iter().take(BINS - 1).map(Some).chain([None]);
-        for ((width, height), raw) in widths.iter().zip(&heights).zip(inner) {
+        let ends = inner.iter().map(Some).chain([outer]);
+        for (left, ((width, height), raw)) in
+            (0..BINS).rev().zip(widths.iter().zip(&heights).zip(ends))
+        {
             let [_, before] = raws;
             raws = [before, raw];
             size = (*width, *height);
@@ -117,12 +152,11 @@ impl Bin {
                 Direction::Forward => z + width,
                 Direction::Inverse => x + height,
             };
-            if value < end || raw.is_none() {
+            if value < end || left == 0 {
                 break;
             }
             (z, x) = (z + width, x + height);
         }
-        // The outer knots continue the identity.
         let slope = |raw: Option<&f32>| raw.map_or(1.0, |raw| M::exp(soft_clip(*raw, CLIP)));
         let [left, right] = raws;
         let (width, height) = size;

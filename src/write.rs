@@ -5,7 +5,7 @@
 //! use flowlet::{Model, ScalarMap};
 //! use flowlet::write::{Description, Feature, Layer, Linear};
 //!
-//! let feature = |name: &str| Feature { name: name.into(), centre: 20.0, scale: 2.0, low: 15.0, high: 25.0 };
+//! let feature = |name: &str| Feature { name: name.into(), centre: 20.0, scale: 2.0, low: 15.0, high: 25.0, periodic: false };
 //! let linear = |rows, columns| Linear { rows, columns, weights: vec![0.1; rows * columns], bias: vec![0.0; rows] };
 //! let description = Description {
 //!     features: vec![feature("inlet"), feature("outlet")],
@@ -30,6 +30,7 @@ use crate::kernel::{ROWS, bias_position, blocks, position};
 use crate::masked::Degrees;
 use crate::math::{Libm, Math};
 use crate::model::Threshold;
+use crate::periodic::Periodic;
 use crate::scalar::ScalarMap;
 
 /// Everything that a model file holds.
@@ -121,6 +122,10 @@ pub struct Feature {
     pub low: f32,
     /// Largest training value.
     pub high: f32,
+    /// Whether it lies on a circle: the centre is then the middle of its period and the scale half
+    /// of it. The file's masks follow from this and the permutations; without the Cargo feature
+    /// `spline` there are none. Not for a context.
+    pub periodic: bool,
 }
 
 /// One bijection with its parameters, or a split. Where D is said below, behind a split it is the
@@ -139,8 +144,9 @@ pub enum Layer {
         /// What is done to each transformed feature.
         map: ScalarMap,
         /// The network's layers. The last one's rows are the map's parameters, each for all
-        /// transformed features: row p n + i is parameter p of the i-th of n. The first one's
-        /// columns are the context and then the other half.
+        /// transformed features: row p n + i is parameter p of the i-th of n; how many parameters
+        /// says [`ScalarMap::parameters_of`]. The first one's columns are the context and then the
+        /// other half, two for each periodic feature.
         network: Vec<Linear>,
     },
     /// See [`crate::bijection::Autoregressive`].
@@ -151,7 +157,7 @@ pub enum Layer {
         map: ScalarMap,
         /// The network's layers, masked: a weight whose unit may not see its input is left out
         /// ([`Degrees`]). The last one's rows are as in a coupling, of all D features; the first
-        /// one's columns are the context and then all D features.
+        /// one's columns are the context and then all D features, two for each periodic one.
         network: Vec<Linear>,
     },
     /// x_i = scale_i z_i + shift_i, see [`crate::bijection::ActNorm`].
@@ -178,7 +184,7 @@ pub enum Layer {
 /// The density of the row once every bijection is undone.
 #[derive(Clone, Debug, Default)]
 pub enum Base {
-    /// N(0, I).
+    /// N(0, I), on the circle of a periodic feature the uniform density.
     #[default]
     StandardNormal,
     /// Independent Student-t densities of one number of degrees of freedom.
@@ -308,12 +314,18 @@ impl Flow<'_> {
         let mut sizes = Sizes { features, context };
         let mut records = Vec::new();
         let mut parameters: Vec<f32> = Vec::new();
+        let columns = self.features.iter().enumerate();
+        let periodic = columns.filter(|(_, feature)| feature.periodic).map(|(number, _)| number);
+        let mut periodic: Periodic = periodic.collect();
         for layer in self.layers {
             let offset = parameters.len();
             if let Layer::Split(mapped) = layer {
                 sizes.features = *mapped;
             }
-            let Some((kind, settings)) = layer.append(sizes, &mut parameters) else { continue };
+            let Some((kind, settings)) = layer.append(sizes, periodic, &mut parameters) else {
+                continue;
+            };
+            periodic = layer.moved(periodic, features);
             let length = parameters.len() - offset;
             let head = [kind as usize, offset, length, sizes.features];
             let mut record: Vec<u32> = head.map(|word| word as u32).into();
@@ -321,7 +333,7 @@ impl Flow<'_> {
             record.resize(Record::WORDS, 0);
             records.extend(record);
         }
-        let (base, [first, second]) = self.base.append(features, &mut parameters);
+        let (base, [first, second]) = self.base.append(features, periodic, &mut parameters);
         let mut words = alloc::vec![
             features as u32,
             context as u32,
@@ -346,10 +358,23 @@ impl Flow<'_> {
 }
 
 impl Layer {
-    /// Appends the layer's parameters and returns its kind and settings; none for a split.
+    /// The periodic features on the layer's side of the base, given those on the side of the data.
+    fn moved(&self, periodic: Periodic, features: usize) -> Periodic {
+        match self {
+            Self::Permutation(order) => {
+                let own = order.iter().map(|from| *from as usize);
+                periodic.permuted(own.chain(order.len()..features))
+            }
+            _ => periodic,
+        }
+    }
+
+    /// Appends the layer's parameters and returns its kind and settings; none for a split. `periodic`
+    /// are the features of its row that are.
     fn append(
         &self,
         Sizes { features, context }: Sizes,
+        periodic: Periodic,
         parameters: &mut Vec<f32>,
     ) -> Option<(Kind, Vec<u32>)> {
         Some(match self {
@@ -370,14 +395,14 @@ impl Layer {
                     Half::First => 0,
                     Half::Second => 1,
                 };
-                (Kind::Coupling, settings(half, *map, hidden))
+                (Kind::Coupling, settings(half, *map, hidden, periodic))
             }
             Self::Autoregressive { given, map, network } => {
                 let degrees = Degrees { features, context };
                 let (output, hidden) = network.split_last().expect("a network has an output layer");
                 // How much of the layer in front is seen by what may see `known` features.
                 let seen = |before: Option<usize>, known: usize| match before {
-                    None => context + known,
+                    None => context + known + periodic.count(known),
                     Some(width) => degrees.units(width, known),
                 };
                 let mut before = None;
@@ -393,7 +418,7 @@ impl Layer {
                     Side::X => 0,
                     Side::Z => 1,
                 };
-                (Kind::Autoregressive, settings(side, *map, hidden))
+                (Kind::Autoregressive, settings(side, *map, hidden, periodic))
             }
             Self::ActNorm { shift, scale } => {
                 parameters.extend(shift);
@@ -420,13 +445,15 @@ impl Layer {
     }
 }
 
-/// Settings of a layer with a network: its side, its map, the widths of its hidden layers.
-fn settings(side: u32, map: ScalarMap, hidden: &[Linear]) -> Vec<u32> {
+/// Settings of a layer with a network: its side, its map, the widths of its hidden layers, and the
+/// mask of the periodic features.
+fn settings(side: u32, map: ScalarMap, hidden: &[Linear], periodic: Periodic) -> Vec<u32> {
     let (kind, bound) = map.settings();
     let mut settings = alloc::vec![side, bound.to_bits(), hidden.len() as u32];
     settings.extend(hidden.iter().map(|linear| linear.rows as u32));
-    settings.resize(ScalarMap::SETTINGS - 1, 0);
+    settings.resize(ScalarMap::KIND, 0);
     settings.push(kind);
+    settings.extend(periodic.words());
     settings
 }
 
@@ -439,9 +466,14 @@ fn append_upper(matrix: &[f32], size: usize, parameters: &mut Vec<f32>) {
 
 impl Base {
     /// Appends the base's parameters and returns its kind and settings.
-    fn append(&self, features: usize, parameters: &mut Vec<f32>) -> (u32, [u32; 2]) {
+    fn append(
+        &self,
+        features: usize,
+        periodic: Periodic,
+        parameters: &mut Vec<f32>,
+    ) -> (u32, [u32; 2]) {
         match self {
-            Self::StandardNormal => (base::Base::STANDARD_NORMAL, [0, 0]),
+            Self::StandardNormal => (base::Base::STANDARD_NORMAL, periodic.words()),
             Self::StudentT { degrees_of_freedom } => {
                 (base::Base::STUDENT_T, [degrees_of_freedom.to_bits(), 0])
             }

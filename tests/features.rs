@@ -4,7 +4,7 @@ mod models;
 
 use flowlet::bijection::Kind;
 use flowlet::{Error, Libm, Model};
-use models::{bases, conditional, ensembles, examples, images};
+use models::{bases, circular, conditional, ensembles, examples, images};
 
 fn is_on(feature: &str) -> bool {
     match feature {
@@ -23,8 +23,8 @@ fn is_on(feature: &str) -> bool {
 #[test]
 fn a_missing_part_is_named() {
     let kinds = Kind::ALL.iter().flat_map(|kind| examples(*kind, 1));
-    for example in kinds.chain(bases(1)).chain(conditional(1)).chain(ensembles(1)).chain(images(1))
-    {
+    let others = bases(1).into_iter().chain(conditional(1)).chain(circular(1)).chain(images(1));
+    for example in kinds.chain(others).chain(ensembles(1)) {
         let file = example.description.to_file();
         match Model::<Libm>::from_bytes(file.bytes()) {
             Ok(model) => {

@@ -156,6 +156,34 @@ fn a_buffer_off_the_boundary_is_refused() {
     assert_eq!(Model::<Libm>::from_bytes(place).map(|_| ()), Err(Error::Misaligned));
 }
 
+/// The model of rows with a periodic feature that is in the golden files.
+fn circular() -> Description {
+    goldens().pop().expect("a last one").1
+}
+
+#[test]
+fn masks_beyond_the_features_are_refused_and_those_within_are_needed_parts() {
+    let description = circular();
+    let records = [FIRST_RECORD, FIRST_RECORD + 2 * RECORD];
+    for (layer, record) in [0, 2].into_iter().zip(records) {
+        for (word, bit) in [(11, 3), (11, 31), (12, 0), (12, 31)] {
+            let file = with_word(&description, tag::FLOW, record + word, 1 << bit);
+            assert_eq!(open(file.bytes()), Err(Error::Shape { layer, word }));
+        }
+    }
+    for (word, bit) in [(6, 3), (6, 31), (7, 0), (7, 31)] {
+        let file = with_word(&description, tag::FLOW, word, 1 << bit);
+        assert_eq!(open(file.bytes()), Err(Error::BaseSetting { word }));
+    }
+    let base = Description { layers: Vec::new(), ..description };
+    let file = base.to_file();
+    let model = Model::<Libm>::from_bytes(file.bytes()).expect("a base alone");
+    assert_eq!(model.cargo_features().collect::<Vec<_>>(), ["spline"]);
+    let mut affine = small();
+    affine.features[0].periodic = true;
+    assert_eq!(open(affine.to_file().bytes()), Err(Error::Shape { layer: 0, word: 11 }));
+}
+
 /// A closed list: a new variant does not compile until a test produces it.
 fn is_tested(error: &Error) -> bool {
     match error {
@@ -222,7 +250,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
             Error::SectionLength { tag: 1, actual: 178, expected: u32::MAX as usize * 13 + 139 },
         ),
         (flow, 5, 0, Error::SectionLength { tag: 1, actual: 178, expected: 39 }),
-        (flow, 6, 1, Error::BaseSetting { word: 6 }),
+        // Periodic features beyond the last one.
+        (flow, 6, 8, Error::BaseSetting { word: 6 }),
         (flow, 7, 1, Error::BaseSetting { word: 7 }),
         (flow, coupling, 0, Error::Kind { layer: 0, kind: 0 }),
         (flow, coupling, 99, Error::Kind { layer: 0, kind: 99 }),
@@ -278,6 +307,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         ),
         (flow, coupling + 7, 65_535, Error::Shape { layer: 0, word: 7 }),
         (flow, coupling + 8, 1, Error::Shape { layer: 0, word: 8 }),
+        // Periodic features of an affine map.
+        (flow, coupling + 11, 1, Error::Shape { layer: 0, word: 11 }),
         (flow, coupling + 12, 1, Error::Shape { layer: 0, word: 12 }),
         (flow, permutation + 6, 1, Error::Shape { layer: 1, word: 6 }),
         (flow, parameters + 2, nan, Error::Parameter { layer: 0, index: 2 }),
@@ -391,7 +422,8 @@ fn parts_that_make_no_sense_have_their_refusal() {
     let owned = mixture(vec![component(0.0, 0.0, 1.0)]);
     assert_eq!(open(owned.to_file().bytes()), Ok(()));
     let ownerless = with_word(&owned, tag::FLOW, 2, 1);
-    assert_eq!(open(ownerless.bytes()), Err(Error::BaseSetting { word: 6 }));
+    // Its first setting is then a mask.
+    assert_eq!(open(ownerless.bytes()), Err(Error::BaseParameters { found: 7, expected: 0 }));
     let more = with_word(&owned, tag::FLOW, 6, 2);
     assert_eq!(open(more.bytes()), Err(Error::BaseParameters { found: 7, expected: 14 }));
 }
@@ -531,7 +563,7 @@ fn wrong_use_is_told_apart() {
     let mut memory = Memory::of(&model);
     let short = model.log_density(&[1.0; 2], &mut memory.scratch());
     assert_eq!(short, Err(Error::RowLength { found: 2, expected: 3 }));
-    let (mut a, mut b, mut values) = ([0.0; 3], [0.0; 3], [[0.0; 8]; 3]);
+    let (mut a, mut b, mut values) = ([0.0; 3], [0.0; 6], [[0.0; 8]; 3]);
     let (mut full, mut cut) = ([[0; 8]; 2], [0; 7]);
     let ([c, d, e], [k, l]) = (&mut values, &mut full);
     let units = [Units::new(c, k), Units::new(d, l), Units::new(e, &mut cut)];
@@ -603,7 +635,8 @@ fn a_forged_file_never_gives_a_wrong_number() {
     let mixture = ensemble(2, Combination::Mixture(vec![-(2f32.ln()); 2]));
     let image = goldens().into_iter().find(|(name, _)| name == "image");
     let (_, image) = image.expect("a golden file of an image");
-    for description in [small(), image, ensemble(2, Combination::Mean), mixture] {
+    let ensemble = ensemble(2, Combination::Mean);
+    for description in [small(), image, ensemble, mixture, circular()] {
         for (tag, contents) in sections(&description.to_file()) {
             for word in 0..contents.len() / 4 {
                 for value in values {

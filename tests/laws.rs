@@ -2,10 +2,14 @@
 
 mod models;
 
+use std::collections::BTreeSet;
+
 use flowlet::bijection::Kind;
-use flowlet::write::Combination;
-use flowlet::{Error, Flow, Libm, Memory, Model};
-use models::{Example, Random, bases, conditional, ensembles, examples, images, members, oracle};
+use flowlet::write::{Combination, Feature};
+use flowlet::{Error, Flow, Libm, Memory, Model, Periodic};
+use models::{
+    Example, Random, bases, circular, conditional, ensembles, examples, images, members, oracle,
+};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -13,7 +17,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// Every example of every kind and base.
 fn flows(seed: u64) -> impl Iterator<Item = Example> {
     let kinds = Kind::ALL.iter().flat_map(move |kind| examples(*kind, seed));
-    kinds.chain(bases(seed)).chain(conditional(seed)).chain(images(seed))
+    let kinds = kinds.chain(bases(seed)).chain(conditional(seed));
+    kinds.chain(circular(seed)).chain(images(seed))
 }
 
 /// The flows, and ensembles of them.
@@ -43,6 +48,12 @@ fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     assert!(error <= tolerance, "{what}: {found} instead of {expected}, error {error:e}");
 }
 
+/// x, or of the values that stand for the same point of a circle the one nearest to `other`.
+fn nearest(x: f32, other: f32, half_period: f32, is_periodic: bool) -> f64 {
+    let [x, other, half_period] = [x, other, half_period].map(f64::from);
+    if is_periodic { other + half_period * oracle::wrap((x - other) / half_period) } else { x }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -53,8 +64,9 @@ proptest! {
             let mut row = x.to_vec();
             let there = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
             let back = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
-            for (x, returned) in x.iter().zip(&row) {
-                assert_close(&example.name, f64::from(*returned), f64::from(*x), 2e-3);
+            for ((x, returned), feature) in x.iter().zip(&row).zip(&example.description.features) {
+                let returned = nearest(*returned, *x, feature.scale, feature.periodic);
+                assert_close(&example.name, returned, f64::from(*x), 2e-3);
             }
             assert_close(&example.name, f64::from(there), f64::from(-back), 2e-3);
         });
@@ -68,8 +80,10 @@ proptest! {
             let mut row = z.clone();
             let there = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
             let back = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
-            for (z, returned) in z.iter().zip(&row) {
-                assert_close(&example.name, f64::from(*returned), f64::from(*z), 5e-3);
+            let origins = oracle::origins(&example.description);
+            for ((z, returned), from) in z.iter().zip(&row).zip(origins) {
+                let returned = nearest(*returned, *z, 1.0, example.description.features[from].periodic);
+                assert_close(&example.name, returned, f64::from(*z), 5e-3);
             }
             assert_close(&example.name, f64::from(there), f64::from(-back), 5e-3);
         });
@@ -119,6 +133,146 @@ proptest! {
                 }
             }
         });
+    }
+}
+
+/// A mask is the set of its features.
+fn assert_is_set(features: &BTreeSet<usize>, first: usize, count: usize) {
+    let periodic: Periodic = features.iter().copied().collect();
+    let part = periodic.part(first, count);
+    for feature in 0..70 {
+        assert_eq!(periodic.contains(feature), features.contains(&feature));
+        let is_inside = feature < count && features.contains(&(first + feature));
+        assert_eq!(part.contains(feature), is_inside, "{features:?} {first} {count}");
+    }
+    assert_eq!(periodic.count(count), features.range(..count).count());
+    assert_eq!(periodic.is_empty(), features.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mask_is_the_set_of_its_features(
+        features in proptest::collection::btree_set(0usize..64, 0..64),
+        first in 0usize..=64,
+        count in 0usize..=64,
+    ) {
+        assert_is_set(&features, first, count);
+    }
+
+    #[test]
+    fn a_whole_period_more_changes_no_density(seed: u64, periods in -3i32..=3) {
+        for_all(circular(seed).into_iter(), seed, |example, model, x, context| {
+            let mut memory = Memory::of(model);
+            let here = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+            let columns = x.iter().zip(&example.description.features);
+            let moved: Vec<f32> = columns
+                .map(|(x, own)| if own.periodic { x + (2 * periods) as f32 * own.scale } else { *x })
+                .collect();
+            let there = model.log_density_given(&moved, context, &mut memory.scratch()).expect("finite");
+            assert_close(&example.name, f64::from(there), f64::from(here), 5e-4);
+        });
+    }
+
+    /// Across the end of the period, and that of a layer behind half a turn, it changes no more than
+    /// beside them.
+    #[test]
+    fn a_density_on_a_circle_has_no_seam(seed: u64) {
+        for_all(circular(seed).into_iter(), seed, |example, model, x, context| {
+            let mut memory = Memory::of(model);
+            for seam in [-1.0, 0.0, 1.0] {
+                let mut at = |steps: f32| {
+                    let columns = x.iter().zip(&example.description.features);
+                    let value = |own: &Feature| own.centre + (seam + steps * 1e-5) * own.scale;
+                    let row: Vec<f32> =
+                        columns.map(|(x, own)| if own.periodic { value(own) } else { *x }).collect();
+                    model.log_density_given(&row, context, &mut memory.scratch()).expect("finite")
+                };
+                let [a, b, c, d] = [-3.0, -1.0, 1.0, 3.0].map(&mut at);
+                let beside = (a - b).abs() + (c - d).abs();
+                let jump = (b - c).abs();
+                assert!(jump <= beside + 5e-4 * b.abs().max(1.0), "{}: {jump} at {seam}", example.name);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_density_on_a_circle_and_a_line_integrates_to_one_over_one_period() {
+    let examples = circular(21).into_iter().filter(|example| {
+        let periodic = example.description.features.iter().filter(|feature| feature.periodic);
+        example.description.features.len() == 2 && periodic.count() == 1
+    });
+    let mut found = 0;
+    for Example { name, description } in examples {
+        found += 1;
+        let file = description.to_file();
+        let flow = Flow::<2, 16>::from_bytes(file.bytes()).expect("fits");
+        let [a, b] = &description.features[..] else { panic!("two features") };
+        assert!(a.periodic);
+        let (around, along, reach) = (400, 1500, 15.0);
+        let (turn, step) = (2.0 / around as f32, 2.0 * reach / along as f32);
+        let mut integral = 0.0;
+        for i in 0..around {
+            for j in 0..along {
+                // A period from anywhere on.
+                let angle = (i as f32 + 0.5) * turn - 0.3;
+                let x = [
+                    a.centre + a.scale * angle,
+                    b.centre + b.scale * ((j as f32 + 0.5) * step - reach),
+                ];
+                integral += f64::from(flow.log_density(&x).expect("finite")).exp();
+            }
+        }
+        integral *= f64::from(turn * step * a.scale * b.scale);
+        assert!((integral - 1.0).abs() < 1e-2, "{name}: the integral is {integral}");
+    }
+    assert_eq!(found, 2);
+}
+
+#[test]
+fn samples_lie_in_the_period_and_go_back_to_the_base_at_any_temperature() {
+    for Example { name, description } in circular(22) {
+        if description.features.len() > 9 {
+            continue;
+        }
+        let file = description.to_file();
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+        let (mut memory, mut own) = (Memory::of(&model), Random::new(22));
+        let origins = oracle::origins(&description);
+        let mut random = ChaCha8Rng::seed_from_u64(23);
+        let count = 4000;
+        for temperature in [0.5f32, 1.0] {
+            let mut squares = vec![0.0; description.features.len()];
+            for _ in 0..count {
+                let context = own.row(&description.context);
+                let mut row = vec![0.0; description.features.len()];
+                let scratch = &mut memory.scratch();
+                model
+                    .sample_given(&mut random, temperature, &mut row, &context, scratch)
+                    .expect("sound");
+                for (x, feature) in
+                    row.iter().zip(&description.features).filter(|(_, f)| f.periodic)
+                {
+                    assert!((x - feature.centre).abs() <= feature.scale, "{name}: {x} {feature:?}");
+                }
+                model.inverse_given(&mut row, &context, &mut memory.scratch()).expect("finite");
+                squares.iter_mut().zip(row).for_each(|(sum, z)| *sum += f64::from(z * z));
+            }
+            for (square, from) in squares.into_iter().zip(&origins) {
+                let expected = match description.features[*from].periodic {
+                    true => 1.0 / 3.0,
+                    false => f64::from(temperature * temperature),
+                };
+                let share = square / f64::from(count) / expected;
+                // Five standard errors of the mean square of a Gaussian, those of a uniform are less.
+                assert!(
+                    (share - 1.0).abs() < 5.0 * (2.0 / f64::from(count)).sqrt(),
+                    "{name}: {share}"
+                );
+            }
+        }
     }
 }
 
@@ -178,6 +332,26 @@ fn a_context_must_be_there_and_finite() {
             model.log_density_given(&x, &context, &mut memory.scratch()),
             Err(Error::ContextNotFinite { index: expected - 1 })
         );
+    }
+}
+
+#[test]
+fn flow_gives_the_bits_of_model_on_a_circle() {
+    for Example { name, description } in circular(24) {
+        let file = description.to_file();
+        let Ok(flow) = Flow::<8, 64>::from_bytes(file.bytes()) else { continue };
+        let mut memory = Memory::of(flow.model());
+        let mut random = Random::new(7);
+        for _ in 0..100 {
+            let x: [f32; 8] = random.row(&description.features).try_into().expect("8 features");
+            let expected = flow.model().log_density(&x, &mut memory.scratch());
+            assert_eq!(flow.log_density(&x), expected, "{name}");
+        }
+        let mut random = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(16));
+        let mut x = [0.0; 8];
+        let scratch = &mut memory.scratch();
+        let drawn = flow.model().sample(&mut random[0], 1.0, &mut x, scratch).map(|()| x);
+        assert_eq!(flow.sample(&mut random[1], 1.0), drawn, "{name}");
     }
 }
 
@@ -308,6 +482,7 @@ fn far_apart(log_weights: Vec<f32>) -> flowlet::write::Description {
         scale,
         low: centre,
         high: centre,
+        periodic: false,
     };
     flowlet::write::Description {
         features: vec![feature(-20.0, 1.0); 2],

@@ -30,6 +30,26 @@ impl Dataset {
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.names.len())
     }
+
+    /// Number of the column called `name`.
+    pub fn column(&self, name: &str) -> Result<usize> {
+        column(&self.path, &self.names, name)
+    }
+}
+
+/// Number of the column called `name`, or the refusal with the most similar one.
+fn column(path: &str, names: &[String], name: &str) -> Result<usize> {
+    names.iter().position(|other| other == name).ok_or_else(|| {
+        let nearest = names
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        Error::NoColumn {
+            path: path.into(),
+            name: name.into(),
+            nearest: nearest.filter(|near| strsim::jaro_winkler(near, name) > 0.8).cloned(),
+            found: names.join(", "),
+        }
+    })
 }
 
 impl Table {
@@ -96,17 +116,7 @@ impl Table {
 
     /// Number of the column called `name`.
     pub fn column(&self, name: &str) -> Result<usize> {
-        self.names.iter().position(|other| other == name).ok_or_else(|| {
-            let nearest = self.names.iter().max_by(|a, b| {
-                strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-            });
-            Error::NoColumn {
-                path: self.path.clone(),
-                name: name.into(),
-                nearest: nearest.filter(|near| strsim::jaro_winkler(near, name) > 0.8).cloned(),
-                found: self.names.join(", "),
-            }
-        })
+        column(&self.path, &self.names, name)
     }
 
     /// Moves to the next row; false at the end.

@@ -8,7 +8,8 @@ use std::path::Path;
 use flowlet::bijection::{Half, Layer, Side};
 use flowlet::write::ModelFile;
 use flowlet::{
-    Base, Combination, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Scratch, Threshold,
+    Base, Combination, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Scratch,
+    Standardisation, Threshold,
 };
 use rand::Rng;
 
@@ -77,6 +78,8 @@ pub struct Summary {
     pub features: Vec<String>,
     /// Names of the values that the density is conditioned on.
     pub context: Vec<String>,
+    /// The features on circles.
+    pub periodic: Vec<PeriodSummary>,
     /// The flows: one, or those of an ensemble.
     pub members: Vec<MemberSummary>,
     /// What the log-densities of an ensemble come to.
@@ -97,6 +100,17 @@ pub struct Summary {
     pub math: &'static str,
     /// Lines `key=value`.
     pub provenance: Vec<(String, String)>,
+}
+
+/// What `inspect` shows of a feature on a circle: one period.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PeriodSummary {
+    /// The feature's name.
+    pub feature: String,
+    /// Where the period starts.
+    pub low: f32,
+    /// Where it ends.
+    pub high: f32,
 }
 
 /// What `inspect` shows of one flow.
@@ -171,6 +185,7 @@ impl<M: Math> Device for Loaded<'_, M> {
         Summary {
             features: self.feature_names(),
             context: self.context_names(),
+            periodic: periods(&self.feature_names(), &model.members()[0]),
             members: model.members().iter().map(summary).collect(),
             combination: model
                 .combination()
@@ -199,6 +214,30 @@ fn summary(member: &Member) -> MemberSummary {
         parameters: member.parameters(),
         multiply_adds: member.multiply_adds(),
     }
+}
+
+/// The features that the base of a flow knows as periodic, followed back through permutations.
+fn periods(names: &[String], member: &Member) -> Vec<PeriodSummary> {
+    let Base::StandardNormal { periodic } = member.base() else { return Vec::new() };
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    for layer in member.layers() {
+        if let Layer::Permutation(permutation) = layer {
+            // Behind a split it moves the first values alone.
+            let own: Vec<usize> = permutation.order().map(|from| order[from]).collect();
+            order.splice(..own.len(), own);
+        }
+    }
+    let back = (0..names.len()).map(|feature| order.iter().position(|from| *from == feature));
+    let periodic = periodic.permuted(back.flatten());
+    let features = names.iter().zip(member.standardisations()).enumerate();
+    features
+        .filter(|(feature, _)| periodic.contains(*feature))
+        .map(|(_, (name, Standardisation { centre, scale, .. }))| PeriodSummary {
+            feature: name.clone(),
+            low: centre - scale,
+            high: centre + scale,
+        })
+        .collect()
 }
 
 /// Splines that a layer over so many features evaluates for one row.
@@ -282,7 +321,8 @@ fn describe_combination(combination: Combination, members: usize) -> String {
 
 fn describe_base(base: Base) -> String {
     match base {
-        Base::StandardNormal => "standard normal".into(),
+        Base::StandardNormal { periodic } if periodic.is_empty() => "standard normal".into(),
+        Base::StandardNormal { .. } => "standard normal, uniform on circles".into(),
         Base::StudentT { degrees_of_freedom } => {
             format!("Student-t, {degrees_of_freedom} degrees of freedom")
         }

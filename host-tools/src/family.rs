@@ -12,6 +12,7 @@ mod image;
 mod lu_linear;
 mod masked;
 mod network;
+mod periodic;
 mod permutation;
 mod scalar;
 mod spline;
@@ -21,6 +22,7 @@ use std::fmt;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use clap::ValueEnum;
+use flowlet::Periodic;
 use flowlet::bijection::{Half, Side};
 use flowlet::write;
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +71,11 @@ impl Family {
             Self::Gmm | Self::Gaussian => None,
         }
     }
+
+    /// Whether its layers can map a feature on a circle.
+    pub fn maps_circles(self) -> bool {
+        matches!(self, Self::SplineCoupling | Self::SplineAutoregressive)
+    }
 }
 
 /// As on the command line.
@@ -108,13 +115,15 @@ pub struct Architecture {
     pub image: Option<Image>,
 }
 
-/// Lengths of a row and of its context.
+/// Lengths of a row and of its context, and what of the row lies on a circle.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// D.
     pub features: usize,
     /// C, 0 without context.
     pub context: usize,
+    /// The features that are periodic.
+    pub periodic: Periodic,
 }
 
 /// A flow under training. Rows are standardised, each with its context behind it.
@@ -143,7 +152,7 @@ impl Flow {
     /// A flow near the identity, its weights drawn from `random`.
     pub fn new(
         architecture: &Architecture,
-        sizes: Sizes,
+        mut sizes: Sizes,
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
@@ -153,11 +162,11 @@ impl Flow {
             layers = image::levels(*image, *count, sizes.context, hidden, random, device);
         } else if family.default_layers().is_some() {
             for number in 0..*count {
-                append_step(&mut layers, *family, number, sizes, hidden, random, device);
+                append_step(&mut layers, *family, number, &mut sizes, hidden, random, device);
             }
         }
         let base = match *base {
-            Base::StandardNormal => base::Base::StandardNormal(base::Normal {}),
+            Base::StandardNormal => base::Base::StandardNormal(base::Normal::new(sizes.periodic)),
             Base::StudentT => base::Base::StudentT(base::StudentT::new(device)),
             Base::Mixture { components } => base::Base::Mixture(base::Mixture::new(
                 sizes.features,
@@ -229,43 +238,46 @@ impl Flow {
     }
 }
 
-/// Appends step `number` of a flow.
+/// Appends step `number` of a flow to layers in front of which a row has these `sizes`.
 fn append_step(
     layers: &mut Vec<Layer>,
     family: Family,
     number: usize,
-    sizes: Sizes,
+    sizes: &mut Sizes,
     hidden: &[usize],
     random: &mut ChaCha8Rng,
     device: &Device,
 ) {
     let features = sizes.features;
+    let mut permute = |sizes: &mut Sizes, order: Vec<usize>| {
+        sizes.periodic = sizes.periodic.permuted(order.iter().copied());
+        layers.push(Layer::Permutation(Permutation::new(order)));
+    };
     let half = alternating(number);
     match family {
         Family::RealNvp | Family::SplineCoupling => {
             if number == 0 {
                 // Neighbours are often alike, and each then conditions the other.
                 let order = (0..features).step_by(2).chain((1..features).step_by(2));
-                layers.push(Layer::Permutation(Permutation::new(order.collect())));
+                permute(sizes, order.collect());
             }
             let map = if family == Family::RealNvp { AFFINE } else { SPLINE };
-            let coupling = Coupling::new(half, map, sizes, hidden, random, device);
+            let coupling = Coupling::new(half, map, *sizes, hidden, random, device);
             layers.push(Layer::Coupling(coupling));
         }
         Family::Glow => {
             layers.push(Layer::ActNorm(ActNorm::new(features, 1, device)));
             layers.push(Layer::LuLinear(LuLinear::new(features, random, device)));
-            let coupling = Coupling::new(half, AFFINE, sizes, hidden, random, device);
+            let coupling = Coupling::new(half, AFFINE, *sizes, hidden, random, device);
             layers.push(Layer::Coupling(coupling));
         }
         Family::Maf | Family::Iaf | Family::SplineAutoregressive => {
             if number > 0 {
-                let reversed = (0..features).rev().collect();
-                layers.push(Layer::Permutation(Permutation::new(reversed)));
+                permute(sizes, (0..features).rev().collect());
             }
             let given = if family == Family::Iaf { Side::Z } else { Side::X };
             let map = if family == Family::SplineAutoregressive { SPLINE } else { AFFINE };
-            let layer = Autoregressive::new(given, map, sizes, hidden, random, device);
+            let layer = Autoregressive::new(given, map, *sizes, hidden, random, device);
             layers.push(Layer::Autoregressive(layer));
         }
         Family::Gmm | Family::Gaussian => {}

@@ -24,7 +24,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
 use crate::mixture;
-use crate::preprocess::Column;
+use crate::preprocess::{self, Column};
 use crate::transform::{self, Transform};
 
 /// Rows of one validation pass.
@@ -49,7 +49,7 @@ pub struct Options {
     pub batch_size: usize,
     /// Of AdamW, at the start.
     pub learning_rate: f64,
-    /// Standard deviation of the noise on training rows, standardised units.
+    /// Standard deviation of the noise on training rows, in deviations of each column.
     pub noise: f32,
     /// Epochs without a better validation loss after which training stops.
     pub patience: usize,
@@ -124,8 +124,8 @@ impl<'a> Rows<'a> {
         values
     }
 
-    /// The same, transformed and with Gaussian noise of standard deviation `noise`, and the sum of
-    /// log |det| of the transform.
+    /// The same, transformed and with Gaussian noise of `noise` times each column's deviation, and
+    /// the sum of log |det| of the transform.
     fn noisy(
         &self,
         transform: &Transform,
@@ -137,9 +137,12 @@ impl<'a> Rows<'a> {
         let width = self.columns.len();
         let log_det_jacobian = transform.apply(&mut values, width);
         if noise > 0.0 {
-            for x in values.chunks_mut(width).flat_map(|row| &mut row[..width - self.context]) {
-                let gaussian: f32 = StandardNormal.sample(random);
-                *x += noise * gaussian;
+            for row in values.chunks_mut(width) {
+                let features = &mut row[..width - self.context];
+                for (x, column) in features.iter_mut().zip(self.columns) {
+                    let gaussian: f32 = StandardNormal.sample(random);
+                    *x += noise * column.deviation * gaussian;
+                }
             }
         }
         (values, log_det_jacobian)
@@ -180,7 +183,11 @@ pub fn fit(
     let is_time_over = || options.time_limit.is_some_and(|limit| start.elapsed() >= limit);
     let training = Rows::new(training, columns, options.context);
     let validation = Rows::new(validation, columns, options.context);
-    let sizes = Sizes { features: columns.len() - options.context, context: options.context };
+    let sizes = Sizes {
+        features: columns.len() - options.context,
+        context: options.context,
+        periodic: preprocess::periodic(columns),
+    };
     let transform = {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
         let (rows, further) = (training.features(&mut random), validation.features(&mut random));

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use serde_json::{Map, json};
 
-use crate::device::{self, MemberSummary};
+use crate::device::{self, MemberSummary, PeriodSummary};
 use crate::error::Result;
 
 /// Show what a model file holds and what it costs on a device.
 ///
 /// Flash is the file's own size. RAM is the stack memory of one call on a 32-bit core, without
-/// its frames: two rows of D floats, the context, and 18 bytes for each unit of the widest layer.
-/// The flows of an ensemble use it one after the other, and their costs add up.
+/// its frames: three rows of D floats (two where the Cargo feature `spline` is off), the context, and
+/// 18 bytes for each unit of the widest layer. The flows of an ensemble use it one after the other,
+/// and their costs add up.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -55,6 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let value = json!({
             "features": summary.features,
             "context": summary.context,
+            "periodic": summary.periodic,
             "members": summary.members,
             "combination": summary.combination,
             "width": summary.width,
@@ -80,6 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     writeln!(output, "features        {}", summary.features.join(", "))?;
     if !summary.context.is_empty() {
         writeln!(output, "given           {}", summary.context.join(", "))?;
+    }
+    for PeriodSummary { feature, low, high } in &summary.periodic {
+        writeln!(output, "periodic        {feature}, {low} to {high}")?;
     }
     if let Some(combination) = &summary.combination {
         writeln!(output, "ensemble        {combination}")?;

@@ -1,14 +1,20 @@
 //! Standardisation of the features, and noise for those that come in steps.
 
-use flowlet::Standardisation;
+use std::str::FromStr;
+
 use flowlet::write::Feature;
+use flowlet::{Periodic, Standardisation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::Dataset;
+use crate::error::Result;
 
 /// Values further than this many standard deviations from the mean do not count in either.
 pub const WILD: f64 = 20.0;
+
+/// Of a periodic column, half periods: one that is constant.
+const SMALLEST_DEVIATION: f32 = 1e-3;
 
 /// What training does with one column.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub struct Column {
     pub step: Option<f32>,
     /// Every value is the same.
     pub constant: bool,
+    /// Standard deviation, standardised: 1 but for a periodic column, which its period scales.
+    pub deviation: f32,
 }
 
 impl Column {
@@ -39,13 +47,71 @@ impl Column {
     }
 }
 
-/// Fits every column of `dataset`.
-pub fn fit(dataset: &Dataset) -> Vec<Column> {
+/// A column whose values lie on a circle, `phase=0..360` on the command line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Period {
+    /// Its name.
+    pub column: String,
+    /// Middle of the period.
+    centre: f32,
+    /// Half of its length.
+    half: f32,
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "expected COLUMN=LOW..HIGH, such as phase=0..360";
+        let (column, range) = text.rsplit_once('=').ok_or(example)?;
+        let (low, high) = range.split_once("..").ok_or(example)?;
+        let end = |text: &str| text.trim().parse::<f32>().ok().filter(|end| end.is_finite());
+        let ends = end(low).zip(end(high)).filter(|(low, high)| low < high);
+        let (low, high) = ends.ok_or(format!("`{range}` is no range of two numbers; {example}"))?;
+        let [low, high] = [low, high].map(f64::from);
+        let (centre, half) = ((0.5 * (low + high)) as f32, (0.5 * (high - low)) as f32);
+        match half.is_normal() {
+            true => Ok(Self { column: column.trim().into(), centre, half }),
+            false => Err(format!("`{range}` is too short a period")),
+        }
+    }
+}
+
+/// Fits every column of `dataset`; those of `periods`, which it must have, lie on circles.
+pub fn fit(dataset: &Dataset, periods: &[Period]) -> Result<Vec<Column>> {
     let column = |(index, name): (usize, &String)| {
         let values: Vec<f32> = dataset.rows().map(|row| row[index]).collect();
         fit_column(name, values)
     };
-    dataset.names.iter().enumerate().map(column).collect()
+    let mut columns: Vec<Column> = dataset.names.iter().enumerate().map(column).collect();
+    for Period { column, centre, half } in periods {
+        let index = dataset.column(column)?;
+        let own = &mut columns[index];
+        let feature = &mut own.feature;
+        (feature.centre, feature.scale, feature.periodic) = (*centre, *half, true);
+        let values: Vec<f32> = dataset.rows().map(|row| own.standardise(row[index])).collect();
+        own.deviation = circular_deviation(&values);
+    }
+    Ok(columns)
+}
+
+/// The deviation of standardised values on a circle from their mean direction (Mardia and Jupp
+/// 2000, "Directional Statistics", section 2.2).
+fn circular_deviation(values: &[f32]) -> f32 {
+    let angles = || values.iter().map(|u| f64::from(*u) * std::f64::consts::PI);
+    let (sine, cosine) =
+        angles().fold((0.0, 0.0), |(sine, cosine), a| (sine + a.sin(), cosine + a.cos()));
+    let mean = sine.atan2(cosine);
+    let difference = |angle: f64| ((angle - mean).sin()).atan2((angle - mean).cos());
+    let squares: f64 = angles().map(|angle| difference(angle).powi(2)).sum();
+    let deviation = (squares / values.len() as f64).sqrt() / std::f64::consts::PI;
+    (deviation as f32).max(SMALLEST_DEVIATION)
+}
+
+/// Which of the columns lie on circles.
+pub fn periodic(columns: &[Column]) -> Periodic {
+    let numbered = columns.iter().enumerate();
+    numbered.filter(|(_, column)| column.feature.periodic).map(|(number, _)| number).collect()
 }
 
 fn fit_column(name: &str, mut values: Vec<f32>) -> Column {
@@ -58,8 +124,8 @@ fn fit_column(name: &str, mut values: Vec<f32>) -> Column {
         false => mean_and_deviation(&values),
     };
     let step = if constant { Some(scale) } else { step(&values) };
-    let feature = Feature { name: name.into(), centre, scale, low, high };
-    Column { feature, step, constant }
+    let feature = Feature { name: name.into(), centre, scale, low, high, periodic: false };
+    Column { feature, step, constant, deviation: 1.0 }
 }
 
 /// Mean and standard deviation of what is not wild, so that a broken row does not flatten the

@@ -23,7 +23,8 @@ pub struct Arguments {
     /// Seed of the generator.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Standard deviation of the base: below 1 for more typical rows, above for rarer ones.
+    /// Standard deviation of the base: below 1 for more typical rows, above for rarer ones. The
+    /// base of a periodic feature is uniform and has none.
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f32,
     /// The context of a conditional model, a value for each of its columns.

@@ -97,14 +97,17 @@ pub enum Outcome {
 }
 
 /// What is tried to find the `count` best, or where no number is given what judges together by
-/// default; those without layers know no context.
-pub fn candidates(count: Option<usize>, is_conditional: bool) -> Vec<Family> {
+/// default; those without layers know no context, and only splines
+/// circles.
+pub fn candidates(count: Option<usize>, is_conditional: bool, is_periodic: bool) -> Vec<Family> {
     let all = match count {
         Some(_) => &CANDIDATES[..],
         None => &TOGETHER[..],
     };
     let all = all.iter().copied();
-    all.filter(|family| !is_conditional || family.default_layers().is_some()).collect()
+    all.filter(|family| !is_conditional || family.default_layers().is_some())
+        .filter(|family| !is_periodic || family.maps_circles())
+        .collect()
 }
 
 /// Trains the candidates one after the other, each with its share of the time that the ones
@@ -293,7 +296,7 @@ mod tests {
 
     /// All of them.
     fn candidates() -> Vec<Family> {
-        super::candidates(Some(1), false)
+        super::candidates(Some(1), false, false)
     }
 
     fn picked_of(picked: &[(Family, Fitted)]) -> Vec<Family> {
@@ -306,11 +309,11 @@ mod tests {
 
     #[test]
     fn the_default_is_a_choice_of_the_candidates() {
-        let together = super::candidates(None, false);
+        let together = super::candidates(None, false, false);
         assert!((2..=flowlet::MAX_MEMBERS).contains(&together.len()));
         assert!(together.iter().all(|family| CANDIDATES.contains(family)));
         for count in [None, Some(1)] {
-            let conditional = super::candidates(count, true);
+            let conditional = super::candidates(count, true, false);
             assert!(conditional.len() >= 2);
             assert!(conditional.iter().all(|family| family.default_layers().is_some()));
         }
@@ -349,7 +352,7 @@ mod tests {
 
     #[test]
     fn without_a_number_all_that_could_be_trained_are_taken() {
-        let together = super::candidates(None, false);
+        let together = super::candidates(None, false, false);
         let trials = train_all(&together, Duration::from_secs(60), |family, _| {
             if family == together[0] { Err(failure(family)) } else { train_in_order(family) }
         });

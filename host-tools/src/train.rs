@@ -17,7 +17,7 @@ use crate::export;
 use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
 use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
-use crate::preprocess::{self, Column};
+use crate::preprocess::{self, Column, Period};
 use crate::progress::Progress;
 use crate::selection::{self, Choice};
 use crate::split::{self, Split};
@@ -112,6 +112,10 @@ pub struct Arguments {
     /// flow learns p(features | context).
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
     context: Vec<String>,
+    /// Columns whose values lie on a circle, such as a phase or a heading, each with one period,
+    /// whose ends are one value; what lies beyond is wrapped. Only families with splines know them.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN=LOW..HIGH,...")]
+    periodic: Vec<Period>,
     /// Number of flows that judge a row together, 1 to 4: of seeds --seed, --seed + 1 and so on,
     /// by default 1, or with --family auto those with the highest log-density on the rows for
     /// early stopping, by default always the same families. They share the time limit, and flash
@@ -201,7 +205,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         arguments.seed,
     )?;
     arguments.check_image(&split)?;
-    let columns = preprocess::fit(&split.training);
+    let columns = preprocess::fit(&split.training, &arguments.periodic)?;
     let job = Job { arguments, split: &split, columns: &columns };
     job.warn();
     let trained = match arguments.family {
@@ -308,7 +312,8 @@ impl Job<'_> {
     fn train_several(&self) -> Result<Trained> {
         let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
         let is_conditional = !self.arguments.context.is_empty();
-        let candidates = selection::candidates(self.count(), is_conditional);
+        let is_periodic = !self.arguments.periodic.is_empty();
+        let candidates = selection::candidates(self.count(), is_conditional, is_periodic);
         let seed = self.arguments.seed;
         let trials = selection::train_all(&candidates, limit, |family, share| {
             let seconds = Duration::from_secs(share.as_secs());
@@ -472,6 +477,18 @@ impl Arguments {
                 with: "the same column in --exclude",
             });
         }
+        let periodic: Vec<_> = self.periodic.iter().map(|period| &period.column).collect();
+        let is_among = |names: &[String]| periodic.iter().any(|column| names.contains(column));
+        let repeated = |(place, column)| periodic[..place].contains(column);
+        for (is_refused, with) in [
+            (is_among(&self.exclude), "the same column in --exclude"),
+            (is_among(&self.context), "the same column in --context"),
+            (periodic.iter().enumerate().any(repeated), "the same column twice"),
+        ] {
+            if is_refused {
+                return Err(Error::Options { option: "--periodic", with });
+            }
+        }
         let family = match self.family {
             Choice::Fixed(family) => family,
             Choice::Auto => {
@@ -527,6 +544,16 @@ impl Arguments {
         }
         if family != Family::Glow && self.image.is_some() {
             return refuse("--image", "another family than glow");
+        }
+        if !self.periodic.is_empty() && !family.maps_circles() {
+            return refuse("--periodic", "a family without splines");
+        }
+        let is_transformed = self.marginal != Marginal::None || self.whiten;
+        if !self.periodic.is_empty() && is_transformed {
+            return refuse("--periodic", "--marginal or --whiten");
+        }
+        if !self.periodic.is_empty() && matches!(self.base, Some(Base::StudentT | Base::Mixture)) {
+            return refuse("--periodic", "--base student-t or mixture");
         }
         let base = match (family, self.base) {
             (Family::Gmm | Family::Gaussian, _) if self.layers.is_some() => {

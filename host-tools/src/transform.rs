@@ -75,8 +75,14 @@ impl Transform {
     }
 
     fn of(layers: Vec<Layer>, features: usize) -> Self {
-        let feature =
-            |_| Feature { name: String::new(), centre: 0.0, scale: 1.0, low: 0.0, high: 0.0 };
+        let feature = |_| Feature {
+            name: String::new(),
+            centre: 0.0,
+            scale: 1.0,
+            low: 0.0,
+            high: 0.0,
+            periodic: false,
+        };
         let description = Description {
             features: (0..features).map(feature).collect(),
             layers: layers.clone(),

@@ -101,6 +101,12 @@ fn rows_for_training() {
         1,
         &["input.csv: has no column `speed`; it has a, b, c"],
     );
+    refused(
+        &folder,
+        "train input.csv -o new.flow --periodic speed=0..1",
+        1,
+        &["input.csv: has no column `speed`; it has a, b, c"],
+    );
     folder.write("other.csv", "a,b,d\n1,2,3\n");
     refused(
         &folder,
@@ -135,6 +141,11 @@ fn usage() {
         "train input.csv -o new.flow --ensemble 0",
         "train input.csv -o new.flow --ensemble 5",
         "train input.csv -o new.flow --ensemble 2 --combine median",
+        "train input.csv -o new.flow --periodic a",
+        "train input.csv -o new.flow --periodic a=360",
+        "train input.csv -o new.flow --periodic a=360..0",
+        "train input.csv -o new.flow --periodic a=0..inf",
+        "train input.csv -o new.flow --periodic a=0..1,b=0..north",
         "evaluate model.flow input.csv",
         "sample model.flow --temperature=-1",
         "sample model.flow --temperature NaN",
@@ -219,6 +230,23 @@ fn options_that_do_not_go_together() {
         ("--family maf --image 2x2x1", "--image means nothing with another family than glow"),
         ("--family gmm --context a", "--context means nothing with a family without layers"),
         ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
+        (
+            "--periodic a=0..1 --exclude a",
+            "--periodic means nothing with the same column in --exclude",
+        ),
+        (
+            "--periodic a=0..1 --context a",
+            "--periodic means nothing with the same column in --context",
+        ),
+        ("--periodic a=0..1,a=0..2", "--periodic means nothing with the same column twice"),
+        (
+            "--family maf --periodic a=0..1",
+            "--periodic means nothing with a family without splines",
+        ),
+        (
+            "--family spline-coupling --periodic a=0..1 --base student-t",
+            "--periodic means nothing with --base student-t or mixture",
+        ),
         ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
         ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),
         ("--family gmm --base mixture", "--base means nothing with a family without layers"),

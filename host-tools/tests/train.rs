@@ -116,6 +116,70 @@ fn a_conditional_density_follows_its_context() {
     }
 }
 
+/// Headings around 355 degrees, either side of north, and a drift that turns with them.
+fn headings(rows: usize, seed: u64) -> Vec<[f64; 2]> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut row = |_| {
+        let mut normal = || (0..12).map(|_| random.random_range(-0.5..0.5)).sum::<f64>();
+        let heading = (355.0 + 25.0 * normal()).rem_euclid(360.0);
+        [heading, (2.0 * heading.to_radians()).sin() + 0.2 * normal()]
+    };
+    (0..rows).map(&mut row).collect()
+}
+
+#[test]
+fn a_circle_is_learned_better_as_one() {
+    let folder = Folder::new();
+    folder.write("rows.csv", csv(&headings(1500, 7)).replace("speed", "heading"));
+    let fresh = headings(1000, 8);
+    for family in ["spline-coupling", "spline-autoregressive"] {
+        let mean = |options: &str| {
+            folder.accepted(&format!(
+                "train rows.csv --family {family} --epochs 30 --hidden 24 {options} \
+                 -o new.flow"
+            ));
+            let file = device::read(&folder.path("new.flow")).unwrap();
+            let mut model = device::open(&file, "new.flow").unwrap();
+            let score = |[a, b]: &[f64; 2]| model.log_density(&[*a as f32, *b as f32]).unwrap();
+            fresh.iter().map(score).map(f64::from).sum::<f64>() / fresh.len() as f64
+        };
+        let (plain, circular) = (mean(""), mean("--periodic heading=0..360"));
+        println!("{family}: {plain} on a line, {circular} on a circle");
+        assert!(circular > plain + 0.05, "{family}: {circular} on a circle, {plain} on a line");
+
+        let inspected = folder.accepted("inspect new.flow");
+        assert!(inspected.contains("periodic        heading, 0 to 360"), "{inspected}");
+        folder.accepted("sample new.flow -n 1000 -o drawn.csv");
+        let drawn = fs::read_to_string(folder.path("drawn.csv")).unwrap();
+        let drawn: Vec<f64> =
+            drawn.lines().skip(1).map(|l| l.split(',').next().unwrap().parse().unwrap()).collect();
+        assert!(drawn.iter().all(|heading| (0.0..=360.0).contains(heading)));
+        let beyond_north = drawn.iter().filter(|heading| **heading < 180.0).count();
+        assert!((300..550).contains(&beyond_north), "{family}: {beyond_north} of 1000");
+        folder.write("turned.csv", "heading,current\n355,0\n-5,0\n715,0\n");
+        let scores = folder.accepted("score new.flow turned.csv");
+        let scores: Vec<f64> =
+            scores.lines().skip(1).map(|l| l.split(',').next().unwrap().parse().unwrap()).collect();
+        for score in &scores {
+            assert!((score - scores[0]).abs() < 1e-3, "{scores:?}");
+        }
+    }
+}
+
+#[test]
+fn auto_tries_only_splines_on_circles() {
+    let folder = Folder::new();
+    folder.write("rows.csv", csv(&headings(300, 9)).replace("speed", "heading"));
+    let options = "--epochs 1 --hidden 8 --periodic heading=0..360 -o new.flow";
+    folder.accepted(&format!("train rows.csv {options}"));
+    assert_eq!(provenance(&folder, "family").as_deref(), Some("auto: picked spline-coupling"));
+    let said = folder.accepted(&format!("train rows.csv --ensemble 1 {options}"));
+    assert_eq!(said.matches(" at most").count(), 2 + 2, "{said}");
+    for family in ["| spline-coupling", "| spline-autoregressive"] {
+        assert!(said.contains(family), "{said}");
+    }
+}
+
 /// A family without an entry does not compile.
 fn small(family: Family) -> &'static str {
     match family {

@@ -1,10 +1,10 @@
 //! The trainable flows against the device's: the same density, whatever the architecture.
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::ValueEnum;
-use flowlet::Libm;
-use flowlet::Math;
 use flowlet::write::{Description, Feature};
+use flowlet::{Libm, Math, Periodic};
 use flowlet_tools::device;
 use flowlet_tools::family::{Architecture, Base, Family, Flow, Image, Sizes};
 use proptest::prelude::*;
@@ -24,13 +24,27 @@ fn gain(family: Family) -> f64 {
     }
 }
 
+/// Multiplies every weight.
+struct Magnify(f64);
+
+impl ModuleMapper for Magnify {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        Param::from_tensor(param.val() * self.0)
+    }
+}
+
 /// A flow far from the identity.
 fn flow(architecture: &Architecture, sizes: Sizes, seed: u64) -> Flow {
     let device = Device::flex();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut flow = Flow::new(architecture, sizes, &mut random, &device);
-    let other = Flow::new(architecture, sizes, &mut random, &device);
-    flow.average(&other, gain(architecture.family));
+    if sizes.periodic.is_empty() {
+        let other = Flow::new(architecture, sizes, &mut random, &device);
+        flow.average(&other, gain(architecture.family));
+    } else {
+        // Another one has other permutations, and with circles layers of other sizes.
+        flow = flow.map(&mut Magnify(gain(architecture.family)));
+    }
     let width = sizes.features + sizes.context;
     let rows: Vec<f32> = (0..32 * width).map(|_| StandardNormal.sample(&mut random)).collect();
     flow.initialise(Tensor::from_data(TensorData::new(rows, [32, width]), &device));
@@ -72,12 +86,18 @@ proptest! {
         context in 0usize..4,
         seed in any::<u64>(),
         spread in 0.1f32..10.0,
+        circles in any::<u16>(),
     ) {
         let context = if architecture.family.default_layers().is_some() { context } else { 0 };
         let features = architecture.image.map_or(features, Image::values);
         let width = features + context;
-        let flow = flow(&architecture, Sizes { features, context }, seed);
-        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0 };
+        let numbers = (0..features).filter(|feature| circles >> feature & 1 == 1);
+        let periodic: Periodic = match (architecture.family.maps_circles(), architecture.base) {
+            (true, Base::StandardNormal) => numbers.collect(),
+            _ => Periodic::default(),
+        };
+        let flow = flow(&architecture, Sizes { features, context, periodic }, seed);
+        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k) };
         let (layers, base) = flow.export();
         let description = Description {
             features: (0..features).map(feature).collect(),

@@ -8,12 +8,14 @@
 //! direction takes D passes of the network; here both cost about one ([`crate::masked`]).
 //!
 //! In a file, the settings are: 0 or 1 for given x or z, the clip or bound of the map (f32), the
-//! number of hidden layers, their three widths, and the kind of map.
+//! number of hidden layers, their three widths, the kind of map, and the mask of the row's periodic
+//! features, of which the network sees two values each ([`Periodic`]).
 
 use super::{Bijection, Record, Sizes, Work};
 use crate::Error;
 use crate::masked::{Masked, Walk};
 use crate::math::Math;
+use crate::periodic::Periodic;
 use crate::scalar::{Direction, ScalarMap};
 
 /// First setting of the network.
@@ -47,6 +49,11 @@ impl<'m> Autoregressive<'m> {
         self.map
     }
 
+    /// The features of the row that lie on a circle.
+    pub fn periodic(&self) -> Periodic {
+        self.network.periodic()
+    }
+
     /// The network that conditions it.
     pub fn network(&self) -> &Masked<'m> {
         &self.network
@@ -60,8 +67,9 @@ impl<'m> Autoregressive<'m> {
             Direction::Inverse => Side::X,
         };
         if side == self.given {
-            let outputs = self.network.run(work.context, row, &mut work.network);
-            self.map.apply::<M>(direction, row, outputs)
+            let seen = self.periodic().seen(row, work.row);
+            let outputs = self.network.run(work.context, seen, &mut work.network);
+            self.map.apply::<M>(direction, row, self.periodic(), outputs)
         } else {
             self.walk::<M>(direction, row, work)
         }
@@ -70,8 +78,9 @@ impl<'m> Autoregressive<'m> {
     /// Maps feature by feature: what is produced conditions what follows.
     #[inline(always)]
     fn walk<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        let periodic = self.periodic();
         let mut walk = Walk::new(self.network, work.context, &mut work.network);
-        let mut log_det_jacobian = 0.0;
+        let (mut log_det_jacobian, mut columns) = (0.0, 0);
         for feature in 0..row.len() {
             let Some((known, [value, ..])) = row.split_at_mut_checked(feature) else { break };
             let (mapped, log_slope) = match self.map {
@@ -79,13 +88,18 @@ impl<'m> Autoregressive<'m> {
                     walk.affine(known, clip).apply::<M>(direction, *value)
                 }
                 ScalarMap::Spline { bound } if cfg!(feature = "spline") => {
-                    let parameters = walk.spline(known);
+                    let seen = work.row.get(..columns).unwrap_or_default();
+                    let parameters = walk.spline(if periodic.is_empty() { known } else { seen });
+                    let bound = if periodic.contains(feature) { None } else { Some(bound) };
                     crate::spline::apply::<M>(direction, &parameters, bound, *value)
                 }
                 // Refused by `check`.
                 ScalarMap::Spline { .. } => (*value, 0.0),
             };
             *value = mapped;
+            if !periodic.is_empty() {
+                columns = periodic.append(feature, mapped, work.row, columns);
+            }
             log_det_jacobian += log_slope;
         }
         log_det_jacobian
@@ -99,12 +113,11 @@ impl<'m> Bijection<'m> for Autoregressive<'m> {
         Self { given, map, network: Masked::new(record, NETWORK, sizes, map, parameters) }
     }
 
-    fn check(&self, record: &Record<'m>, _: usize) -> Result<usize, Error> {
+    fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
         if record.word(0) > 1 {
             return Err(record.shape(0));
         }
-        self.map.check(record)?;
-        record.unused(ScalarMap::SETTINGS..Record::SETTINGS)?;
+        self.map.check(record, features)?;
         self.network.check(record, NETWORK)
     }
 

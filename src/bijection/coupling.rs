@@ -8,7 +8,8 @@
 //! log-slopes.
 //!
 //! In a file, the settings are: 0 or 1 for the half that is transformed, the clip or bound of
-//! the map (f32), the number of hidden layers, their three widths, and the kind of map. The
+//! the map (f32), the number of hidden layers, their three widths, the kind of map, and the mask of
+//! the row's periodic features, of which the network sees two values each ([`Periodic`]). The
 //! output layer's rows lie as [`ScalarMap`] says.
 
 use super::{Bijection, Record, Sizes, Work};
@@ -16,6 +17,7 @@ use crate::Error;
 use crate::kernel::Inputs;
 use crate::math::Math;
 use crate::network::Network;
+use crate::periodic::Periodic;
 use crate::scalar::{Direction, ScalarMap};
 
 /// First setting of the network.
@@ -40,6 +42,16 @@ impl Half {
         }
     }
 
+    /// The periodic ones among the features transformed and among those that condition them.
+    pub fn periodic(self, row: Periodic, features: usize) -> (Periodic, Periodic) {
+        let first = features / 2;
+        let (first, second) = (row.part(0, first), row.part(first, features - first));
+        match self {
+            Self::First => (first, second),
+            Self::Second => (second, first),
+        }
+    }
+
     /// Splits a row into (transformed, condition).
     fn split(self, row: &mut [f32]) -> (&mut [f32], &[f32]) {
         let (first, second) = row.split_at_mut_checked(row.len() / 2).unwrap_or_default();
@@ -55,6 +67,7 @@ impl Half {
 pub struct Coupling<'m> {
     transformed: Half,
     map: ScalarMap,
+    periodic: Periodic,
     network: Network<'m>,
 }
 
@@ -69,6 +82,11 @@ impl<'m> Coupling<'m> {
         self.map
     }
 
+    /// The features of the row that lie on a circle.
+    pub fn periodic(&self) -> Periodic {
+        self.periodic
+    }
+
     /// The network that conditions it.
     pub fn network(&self) -> &Network<'m> {
         &self.network
@@ -77,10 +95,11 @@ impl<'m> Coupling<'m> {
     /// Maps the transformed half. Returns the sum of the log-slopes.
     #[inline(never)]
     fn apply<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        let (periodic, seen) = self.transformed.periodic(self.periodic, row.len());
         let (transformed, condition) = self.transformed.split(row);
-        let inputs = Inputs::given(work.context, condition);
+        let inputs = Inputs::given(work.context, seen.seen(condition, work.row));
         let outputs = self.network.run(inputs, &mut work.network);
-        self.map.apply::<M>(direction, transformed, outputs)
+        self.map.apply::<M>(direction, transformed, periodic, outputs)
     }
 }
 
@@ -88,18 +107,19 @@ impl<'m> Bijection<'m> for Coupling<'m> {
     fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
         let transformed = if record.word(0) == 0 { Half::First } else { Half::Second };
         let (outputs, inputs) = transformed.sizes(sizes.features);
-        let inputs = sizes.context + inputs;
+        let periodic = ScalarMap::periodic(record);
+        let (_, seen) = transformed.periodic(periodic, sizes.features);
+        let inputs = sizes.context + inputs + seen.count(inputs);
         let map = ScalarMap::read(record);
         let network = Network::new(record, NETWORK, inputs, map.rows(outputs), parameters);
-        Self { transformed, map, network }
+        Self { transformed, map, periodic, network }
     }
 
-    fn check(&self, record: &Record<'m>, _: usize) -> Result<usize, Error> {
+    fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
         if record.word(0) > 1 {
             return Err(record.shape(0));
         }
-        self.map.check(record)?;
-        record.unused(ScalarMap::SETTINGS..Record::SETTINGS)?;
+        self.map.check(record, features)?;
         self.network.check(record, NETWORK)
     }
 

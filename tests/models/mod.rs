@@ -7,7 +7,7 @@ use flowlet::bijection::{Half, Kind, Side};
 use flowlet::write::{
     Base, Combination, Component, Description, Feature, Layer, Linear, Member, ModelFile,
 };
-use flowlet::{Memory, Model, ScalarMap};
+use flowlet::{Memory, Model, Periodic, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -185,6 +185,57 @@ pub fn images(seed: u64) -> Vec<Example> {
     examples
 }
 
+/// Models of rows with periodic features, of every kind of layer that maps them.
+pub fn circular(seed: u64) -> Vec<Example> {
+    let mut random = Random::new(seed);
+    let mut examples = Vec::new();
+    for (count, context, periodic, hidden) in [
+        (2, 0, vec![0], vec![8]),
+        (2, 0, vec![0, 1], vec![16, 16]),
+        (3, 0, vec![1], vec![5, 13]),
+        (3, 5, vec![0, 2], vec![5, 13]),
+        (8, 0, vec![2, 3, 7], vec![64, 64]),
+        (9, 2, (0..9).collect(), vec![7, 40, 24]),
+        (64, 0, (0..64).step_by(3).collect(), vec![32]),
+    ] {
+        let mut features = random.features(count);
+        for feature in &periodic {
+            features[*feature].periodic = true;
+        }
+        let context = random.features(context);
+        let given = (context.len(), count);
+        let of = |numbers: &[usize]| numbers.iter().copied().collect::<Periodic>();
+        let (order, moved) = random.moved(count, &periodic);
+        let (periodic, moved) = (of(&periodic), of(&moved));
+        let structures = [
+            (
+                "couplings",
+                vec![
+                    random.circular_coupling(given, Half::Second, periodic, &hidden),
+                    random.circular_coupling(given, Half::First, periodic, &hidden),
+                    order.clone(),
+                    random.circular_coupling(given, Half::Second, moved, &hidden),
+                ],
+            ),
+            (
+                "autoregressive",
+                vec![
+                    random.circular_autoregressive(given, Side::X, periodic, &hidden),
+                    order,
+                    random.circular_autoregressive(given, Side::Z, moved, &hidden),
+                ],
+            ),
+        ];
+        for (structure, layers) in structures {
+            let (features, context) = (features.clone(), context.clone());
+            let name = format!("{structure} of {count} given {}, {hidden:?}", context.len());
+            let description = Description { features, context, layers, ..Description::default() };
+            examples.push(Example { name, description });
+        }
+    }
+    examples
+}
+
 /// A model of every base behind a coupling. A base without an entry does not compile.
 pub fn bases(seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
@@ -275,7 +326,8 @@ impl Random {
             let centre = 10.0 * self.uniform();
             let scale = 0.5 + self.uniform().abs();
             let name = format!("feature {number}");
-            Feature { name, centre, scale, low: centre - 3.0 * scale, high: centre + 3.0 * scale }
+            let (low, high) = (centre - 3.0 * scale, centre + 3.0 * scale);
+            Feature { name, centre, scale, low, high, periodic: false }
         };
         (0..count).map(feature).collect()
     }
@@ -342,6 +394,41 @@ impl Random {
     ) -> Layer {
         let network = self.network(context + features, hidden, map.parameters() * features);
         Layer::Autoregressive { given, map, network }
+    }
+
+    /// A permutation, and where it moves the features `periodic` to.
+    fn moved(&mut self, features: usize, periodic: &[usize]) -> (Layer, Vec<usize>) {
+        let layer = self.permutation(features);
+        let Layer::Permutation(order) = &layer else { unreachable!("a permutation") };
+        let is_periodic = |to: &usize| periodic.contains(&(order[*to] as usize));
+        let moved = (0..features).filter(is_periodic).collect();
+        (layer, moved)
+    }
+
+    fn circular_coupling(
+        &mut self,
+        (context, features): (usize, usize),
+        transformed: Half,
+        periodic: Periodic,
+        hidden: &[usize],
+    ) -> Layer {
+        let (outputs, inputs) = transformed.sizes(features);
+        let (_, seen) = transformed.periodic(periodic, features);
+        let inputs = context + inputs + seen.count(inputs);
+        let network = self.network(inputs, hidden, SPLINE.parameters_of(periodic) * outputs);
+        Layer::Coupling { transformed, map: SPLINE, network }
+    }
+
+    fn circular_autoregressive(
+        &mut self,
+        (context, features): (usize, usize),
+        given: Side,
+        periodic: Periodic,
+        hidden: &[usize],
+    ) -> Layer {
+        let inputs = context + features + periodic.count(features);
+        let network = self.network(inputs, hidden, SPLINE.parameters_of(periodic) * features);
+        Layer::Autoregressive { given, map: SPLINE, network }
     }
 
     pub fn act_norm(&mut self, features: usize) -> Layer {
@@ -529,6 +616,17 @@ pub fn goldens() -> Vec<(String, Description)> {
     let layers = vec![random.marginal(3, 4)];
     let marginal = Description { features, layers, ..Description::default() };
     goldens.push(("marginal".to_owned(), complete(&mut random, marginal)));
+    let mut features = random.features(3);
+    features[1].periodic = true;
+    let (order, moved) = random.moved(3, &[1]);
+    let [periodic, moved] = [vec![1], moved].map(Periodic::from_iter);
+    let layers = vec![
+        random.circular_coupling((0, 3), Half::First, periodic, &[5]),
+        order,
+        random.circular_autoregressive((0, 3), Side::X, moved, &[8]),
+    ];
+    let circular = Description { features, layers, ..Description::default() };
+    goldens.push(("circular".to_owned(), complete(&mut random, circular)));
     goldens
 }
 

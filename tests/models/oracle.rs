@@ -19,11 +19,16 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
         log_det_jacobian -= f64::from(feature.scale).ln();
     }
     let mut left = Vec::new();
+    let mut periodic: Vec<bool> = description.features.iter().map(|own| own.periodic).collect();
     for layer in &description.layers {
         match layer {
-            Layer::Split(mapped) => left = [row.split_off(*mapped), left].concat(),
+            Layer::Split(mapped) => {
+                left = [row.split_off(*mapped), left].concat();
+                periodic.truncate(*mapped);
+            }
             Layer::Permutation(order) => {
                 *row = order.iter().map(|from| row[*from as usize]).collect();
+                periodic = order.iter().map(|from| periodic[*from as usize]).collect();
             }
             Layer::Coupling { transformed, map, network } => {
                 let middle = row.len() / 2;
@@ -32,19 +37,26 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                     Half::First => (first, second),
                     Half::Second => (second, first),
                 };
-                let outputs = run(network, &[&context, &*condition].concat());
+                let (first, second) = periodic.split_at(middle);
+                let (circles, circles_seen) = match transformed {
+                    Half::First => (first, second),
+                    Half::Second => (second, first),
+                };
+                let condition = seen(condition, circles_seen);
+                let outputs = run(network, &[&context[..], &condition].concat());
                 let count = values.len();
                 for (index, value) in values.iter_mut().enumerate() {
                     let own: Vec<f64> =
                         outputs.iter().skip(index).step_by(count).copied().collect();
-                    let (mapped, log_slope) = scalar(*map, &own, *value);
+                    let (mapped, log_slope) = scalar(*map, circles[index], &own, *value);
                     *value = mapped;
                     log_det_jacobian += log_slope;
                 }
             }
             Layer::Autoregressive { given, map, network } => {
                 let size = row.len();
-                let network = masked(network, Degrees { features: size, context: context.len() });
+                let degrees = Degrees { features: size, context: context.len() };
+                let network = masked(network, degrees, &periodic);
                 let x = row.clone();
                 for feature in 0..size {
                     // What lies at and behind `feature` is masked, whatever it is.
@@ -52,10 +64,11 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                         Side::X => &x,
                         Side::Z => &*row,
                     };
-                    let outputs = run(&network, &[&context, &known[..]].concat());
+                    let known = seen(known, &periodic);
+                    let outputs = run(&network, &[&context[..], &known].concat());
                     let own: Vec<f64> =
                         outputs.iter().skip(feature).step_by(size).copied().collect();
-                    let (mapped, log_slope) = scalar(*map, &own, x[feature]);
+                    let (mapped, log_slope) = scalar(*map, periodic[feature], &own, x[feature]);
                     row[feature] = mapped;
                     log_det_jacobian += log_slope;
                 }
@@ -94,14 +107,34 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
     log_det_jacobian
 }
 
+/// u, a whole number of periods away, in [-1, 1).
+pub fn wrap(u: f64) -> f64 {
+    u - 2.0 * ((u + 1.0) / 2.0).floor()
+}
+
+/// What a network sees of a row: of what lies on a circle, the point of a curve.
+fn seen(values: &[f64], circles: &[bool]) -> Vec<f64> {
+    let parabola = |u: f64| 4.0 * wrap(u) * (1.0 - wrap(u).abs());
+    let columns = values.iter().zip(circles).flat_map(|(u, is_circle)| match is_circle {
+        true => vec![parabola(*u), parabola(*u + 0.5)],
+        false => vec![*u],
+    });
+    columns.collect()
+}
+
 /// x to z by one scalar map, given its parameters. Returns z and the log-slope.
-fn scalar(map: ScalarMap, parameters: &[f64], x: f64) -> (f64, f64) {
+fn scalar(map: ScalarMap, on_circle: bool, parameters: &[f64], x: f64) -> (f64, f64) {
     match map {
+        ScalarMap::Spline { .. } if on_circle => {
+            let outer = soft_clip(parameters[23], 5.0).exp();
+            spline(parameters, 1.0, outer, wrap(x + 1.0))
+        }
         ScalarMap::Affine { clip } => {
             let log_scale = soft_clip(parameters[1], f64::from(clip));
             ((x - parameters[0]) * (-log_scale).exp(), -log_scale)
         }
-        ScalarMap::Spline { bound } => spline(parameters, f64::from(bound), x),
+        ScalarMap::Spline { bound } if x.abs() >= f64::from(bound) => (x, 0.0),
+        ScalarMap::Spline { bound } => spline(parameters, f64::from(bound), 1.0, x),
     }
 }
 
@@ -109,11 +142,9 @@ fn soft_clip(raw: f64, bound: f64) -> f64 {
     raw / (1.0 + raw.abs() / bound)
 }
 
-/// The spline is monotone, so its inverse is found by halving intervals.
-fn spline(parameters: &[f64], bound: f64, x: f64) -> (f64, f64) {
-    if x.abs() >= bound {
-        return (x, 0.0);
-    }
+/// Within +-bound, where its slope is `outer`. The spline is monotone, so its inverse is found by
+/// halving intervals.
+fn spline(parameters: &[f64], bound: f64, outer: f64, x: f64) -> (f64, f64) {
     let knots = |raw: &[f64]| {
         let sum: f64 = raw.iter().map(|raw| raw.exp()).sum();
         let size = |raw: &f64| 2.0 * bound * (1e-3 + (1.0 - 8e-3) * raw.exp() / sum);
@@ -127,10 +158,10 @@ fn spline(parameters: &[f64], bound: f64, x: f64) -> (f64, f64) {
             .collect::<Vec<f64>>()
     };
     let (zs, xs) = (knots(&parameters[..8]), knots(&parameters[8..16]));
-    let slopes: Vec<f64> = [1.0]
+    let slopes: Vec<f64> = [outer]
         .into_iter()
         .chain(parameters[16..23].iter().map(|raw| soft_clip(*raw, 5.0).exp()))
-        .chain([1.0])
+        .chain([outer])
         .collect();
     rational_quadratic(&zs, &xs, &slopes, x)
 }
@@ -170,26 +201,24 @@ fn rational_quadratic(zs: &[f64], xs: &[f64], slopes: &[f64], x: f64) -> (f64, f
 }
 
 /// The network with 0 where a unit may not see its input.
-fn masked(network: &[Linear], degrees: Degrees) -> Vec<Linear> {
+fn masked(network: &[Linear], degrees: Degrees, periodic: &[bool]) -> Vec<Linear> {
     let Degrees { features, context } = degrees;
-    let mut before: Option<usize> = None;
+    // The degrees of the inputs.
+    let columns = |feature: usize| vec![feature + 1; 1 + usize::from(periodic[feature])];
+    let mut before = [vec![0; context], (0..features).flat_map(columns).collect()].concat();
     let mut layers = network.to_vec();
     let last = layers.len() - 1;
     for (number, linear) in layers.iter_mut().enumerate() {
         for row in 0..linear.rows {
             let own =
                 if number == last { row % features } else { degrees.degree(linear.rows, row) };
-            for column in 0..linear.columns {
-                let seen = match before {
-                    None => column < context + own,
-                    Some(width) => degrees.degree(width, column) <= own,
-                };
-                if !seen {
+            for (column, before) in before.iter().enumerate() {
+                if *before > own {
                     linear.weights[row * linear.columns + column] = 0.0;
                 }
             }
         }
-        before = Some(linear.rows);
+        before = (0..linear.rows).map(|row| degrees.degree(linear.rows, row)).collect();
     }
     layers
 }
@@ -211,7 +240,24 @@ pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64
 fn flow_log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
     let log_det_jacobian = inverse(description, &mut row, context);
-    base(&description.base, &row) + log_det_jacobian
+    let origins = origins(description).into_iter().map(|from| &description.features[from]);
+    let (circles, others): (Vec<_>, Vec<_>) =
+        row.iter().zip(origins).partition(|(_, f)| f.periodic);
+    let others: Vec<f64> = others.into_iter().map(|(z, _)| *z).collect();
+    base(&description.base, &others) - circles.len() as f64 * 2f64.ln() + log_det_jacobian
+}
+
+/// The feature that each value of a row of the base comes from.
+pub fn origins(description: &Description) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..description.features.len()).collect();
+    for layer in &description.layers {
+        if let Layer::Permutation(own) = layer {
+            // Behind a split it moves the first values alone.
+            let moved: Vec<usize> = own.iter().map(|from| order[*from as usize]).collect();
+            order.splice(..moved.len(), moved);
+        }
+    }
+    order
 }
 
 fn base(base: &Base, z: &[f64]) -> f64 {

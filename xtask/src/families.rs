@@ -26,12 +26,14 @@ const FAMILIES: [&str; 8] = [
 ];
 
 /// Families with options that bring further parts of the device's code.
-const VARIANTS: [(&str, &str); 7] = [
+const VARIANTS: [(&str, &str); 9] = [
     ("real-nvp", "--marginal all --whiten"),
     ("real-nvp", "--base student-t"),
     ("real-nvp", "--base mixture"),
     ("spline-coupling", "--context f8"),
     ("maf", "--context f1,f8"),
+    ("spline-coupling", "--periodic f1=0..50,f5=-20..20"),
+    ("spline-autoregressive", "--periodic f2=-5..5 --context f8"),
     ("maf", "--ensemble 3"),
     ("spline-coupling", "--ensemble 2 --combine mixture"),
 ];

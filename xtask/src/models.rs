@@ -88,6 +88,7 @@ pub fn all_units_active() -> Description {
         scale: 1e4,
         low: -1e4,
         high: 1e4,
+        periodic: false,
     };
     let linear = |rows: usize, columns: usize, bias: f32| {
         let weights = (0..rows * columns).map(|k| ((k * 37 % 101) as f32 - 50.0) * 1e-3).collect();
@@ -114,6 +115,7 @@ fn standardised(features: usize) -> Description {
         scale: 1.0,
         low: -4.0,
         high: 4.0,
+        periodic: false,
     };
     Description { features: (1..=features).map(feature).collect(), ..Description::default() }
 }

@@ -3,12 +3,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flowlet::ScalarMap;
 use flowlet::bijection::Side;
 use flowlet::write;
+use flowlet::{Periodic, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 
 use super::masked::Masked;
+use super::periodic;
 use super::scalar;
 use super::{Sizes, given};
 
@@ -19,6 +20,8 @@ pub struct Autoregressive {
     given: Side,
     #[module(skip)]
     map: ScalarMap,
+    #[module(skip)]
+    periodic: Periodic,
     network: Masked,
 }
 
@@ -32,16 +35,19 @@ impl Autoregressive {
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
-        let network = Masked::new(sizes, hidden, map.parameters(), random, device);
-        Self { given, map, network }
+        let periodic = sizes.periodic;
+        let parameters = map.parameters_of(periodic);
+        let network = Masked::new(sizes, hidden, parameters, random, device);
+        Self { given, map, periodic, network }
     }
 
     /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
     pub fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
         let (z, log_slopes) = match self.given {
             Side::X => {
-                let parameters = self.network.run(given(context, x.clone()));
-                scalar::inverse(self.map, x, parameters)
+                let seen = periodic::seen(x.clone(), self.periodic);
+                let parameters = self.network.run(given(context, seen));
+                scalar::inverse(self.map, x, self.periodic, parameters)
             }
             Side::Z => self.inverse_given_z(x, context),
         };
@@ -55,12 +61,18 @@ impl Autoregressive {
         for feature in 0..features {
             let unknown = Tensor::zeros([rows, features - feature], &x.device());
             let known = Tensor::cat(z.iter().cloned().chain([unknown]).collect(), 1);
-            let parameters = self.network.run(given(context, known));
-            let own = (0..self.map.parameters())
+            let seen = periodic::seen(known, self.periodic);
+            let parameters = self.network.run(given(context, seen));
+            let own = (0..self.map.parameters_of(self.periodic))
                 .map(|parameter| parameters.clone().narrow(1, parameter * features + feature, 1));
             let own = Tensor::cat(own.collect(), 1);
-            let (mapped, log_slope) =
-                scalar::inverse(self.map, x.clone().narrow(1, feature, 1), own);
+            let value = x.clone().narrow(1, feature, 1);
+            let circle = self.periodic.part(feature, 1);
+            let own = match circle.is_empty() {
+                true => own.narrow(1, 0, self.map.parameters()),
+                false => own,
+            };
+            let (mapped, log_slope) = scalar::inverse(self.map, value, circle, own);
             z.push(mapped);
             log_slopes.push(log_slope);
         }

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
-use flowlet::write;
+use flowlet::{Periodic, write};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -26,7 +26,7 @@ impl Base {
     /// Natural logarithm of the density at `z`, shape [rows, D] to [rows, 1].
     pub fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::StandardNormal(_) => standard_normal(z),
+            Self::StandardNormal(base) => base.log_density(z),
             Self::StudentT(base) => base.log_density(z),
             Self::Mixture(base) => base.log_density(z),
         }
@@ -44,7 +44,31 @@ impl Base {
 
 /// Has nothing to train.
 #[derive(Module, Debug)]
-pub struct Normal {}
+pub struct Normal {
+    #[module(skip)]
+    periodic: Periodic,
+}
+
+impl Normal {
+    /// Uniform where features are periodic.
+    pub fn new(periodic: Periodic) -> Self {
+        Self { periodic }
+    }
+
+    fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+        if self.periodic.is_empty() {
+            return standard_normal(z);
+        }
+        let [_, features] = z.dims();
+        let is_normal = |feature| f32::from(u8::from(!self.periodic.contains(feature)));
+        let normal: Vec<f32> = (0..features).map(is_normal).collect();
+        let normal = Tensor::<2>::from_data(TensorData::new(normal, [1, features]), &z.device());
+        let circles = self.periodic.count(features) as f64;
+        // A circle's 0 in place of its value leaves of the normal density its constant.
+        let constant = circles * (0.5 * (2.0 * std::f64::consts::PI).ln() - 2f64.ln());
+        standard_normal(z * normal) + constant
+    }
+}
 
 /// log N(z) over the last dimension.
 fn standard_normal<const N: usize>(z: Tensor<N>) -> Tensor<N> {

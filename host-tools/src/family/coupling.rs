@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flowlet::ScalarMap;
 use flowlet::bijection::Half;
 use flowlet::write;
+use flowlet::{Periodic, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 
 use super::network::Network;
+use super::periodic;
 use super::scalar;
 use super::{Sizes, given};
 
@@ -18,6 +19,9 @@ pub struct Coupling {
     transformed: Half,
     #[module(skip)]
     map: ScalarMap,
+    /// Among the features of the row.
+    #[module(skip)]
+    periodic: Periodic,
     network: Network,
 }
 
@@ -32,9 +36,12 @@ impl Coupling {
         device: &Device,
     ) -> Self {
         let (outputs, inputs) = transformed.sizes(sizes.features);
-        let inputs = sizes.context + inputs;
-        let network = Network::new(inputs, hidden, map.parameters() * outputs, random, device);
-        Self { transformed, map, network }
+        let Sizes { features, context, periodic } = sizes;
+        let (_, seen) = transformed.periodic(periodic, features);
+        let inputs = context + inputs + seen.count(inputs);
+        let outputs = map.parameters_of(periodic) * outputs;
+        let network = Network::new(inputs, hidden, outputs, random, device);
+        Self { transformed, map, periodic, network }
     }
 
     /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
@@ -47,8 +54,10 @@ impl Coupling {
             Half::First => (first, second),
             Half::Second => (second, first),
         };
-        let parameters = self.network.run(given(context, condition.clone()));
-        let (mapped, log_slopes) = scalar::inverse(self.map, values, parameters);
+        let (circles, seen) = self.transformed.periodic(self.periodic, features);
+        let inputs = given(context, periodic::seen(condition.clone(), seen));
+        let parameters = self.network.run(inputs);
+        let (mapped, log_slopes) = scalar::inverse(self.map, values, circles, parameters);
         let halves = match self.transformed {
             Half::First => vec![mapped, condition],
             Half::Second => vec![condition, mapped],

@@ -18,6 +18,7 @@ use std::str::FromStr;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use flowlet::Periodic;
 use flowlet::write;
 use rand_chacha::ChaCha8Rng;
 
@@ -164,7 +165,8 @@ pub fn levels(
     loop {
         layers.push(Layer::Permutation(Permutation::new(order)));
         level = level.squeezed();
-        let sizes = Sizes { features: level.values(), context };
+        let periodic = Periodic::default();
+        let sizes = Sizes { features: level.values(), context, periodic };
         for number in 0..steps {
             let half = alternating(number);
             let coupling = Coupling::new(half, AFFINE, sizes, hidden, random, device);

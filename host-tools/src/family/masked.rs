@@ -21,7 +21,7 @@ pub struct Masked {
 impl Masked {
     /// A network of `parameters` outputs a feature, which start near 0.
     pub fn new(
-        Sizes { features, context }: Sizes,
+        Sizes { features, context, periodic }: Sizes,
         hidden: &[usize],
         parameters: usize,
         random: &mut ChaCha8Rng,
@@ -30,7 +30,9 @@ impl Masked {
         let degrees = Degrees { features, context };
         let (mut layers, mut masks) = (Vec::new(), Vec::new());
         // The degree of each input: every unit sees the context, the features count from 1.
-        let mut before: Vec<usize> = (0..context).map(|_| 0).chain(1..=features).collect();
+        let columns =
+            |feature: usize| vec![feature + 1; 1 + usize::from(periodic.contains(feature))];
+        let mut before = [vec![0; context], (0..features).flat_map(columns).collect()].concat();
         for width in hidden {
             let own: Vec<usize> = (0..*width).map(|unit| degrees.degree(*width, unit)).collect();
             layers.push(linear(before.len(), *width, 1.0, random, device));
@@ -43,7 +45,7 @@ impl Masked {
         Self { layers, masks }
     }
 
-    /// Shape \[rows, C + D\] to \[rows, parameters * D\], each parameter for all features.
+    /// Shape \[rows, C + D\], with further columns for periodic features, to \[rows, parameters * D\], each parameter for all features.
     pub fn run(&self, inputs: Tensor<2>) -> Tensor<2> {
         let mut values = inputs;
         for (number, (linear, mask)) in self.layers.iter().zip(&self.masks).enumerate() {

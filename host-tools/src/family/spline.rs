@@ -6,6 +6,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
+use super::periodic::wrap;
 use super::scalar::soft_clip;
 
 /// Bins.
@@ -17,19 +18,35 @@ const CLIP: f64 = 5.0;
 /// Under it, a discriminant is no number that the formula can come to but a rounding error.
 const SMALLEST_DISCRIMINANT: f64 = 1e-12;
 
-/// x to z, shape [rows, n], given the parameters, shape [rows, 23 n]: the raw widths, heights and
-/// slopes, each for all n. Returns the logarithms of the slopes dz/dx with it.
-pub fn inverse(x: Tensor<2>, parameters: Tensor<2>, bound: f64) -> (Tensor<2>, Tensor<2>) {
+/// x to z, shape [rows, n], given the parameters, shape [rows, 23, n] (or 24, of which one is not
+/// used): the raw widths, heights and slopes. Returns the logarithms of the slopes dz/dx with it.
+pub fn inverse(x: Tensor<2>, parameters: Tensor<3>, bound: f64) -> (Tensor<2>, Tensor<2>) {
     let [rows, features] = x.dims();
     let outside = x.clone().abs().greater_equal_elem(bound);
-    let inside: Tensor<3> = x.clone().mask_fill(outside.clone(), 0.0).unsqueeze_dim(1);
+    let inside = x.clone().mask_fill(outside.clone(), 0.0);
+    let outer = Tensor::ones([rows, 1, features], &x.device());
+    let (z, log_slope) = within(inside, parameters, outer, bound);
+    (z.mask_where(outside.clone(), x), log_slope.mask_fill(outside, 0.0))
+}
 
-    let parameters = parameters.reshape([rows, 3 * BINS - 1, features]);
+/// The same on circles, given the parameters, shape [rows, 24, n].
+pub fn circular(x: Tensor<2>, parameters: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+    let outer = soft_clip(parameters.clone().narrow(1, 3 * BINS - 1, 1), CLIP).exp();
+    within(wrap(x + 1.0), parameters, outer, 1.0)
+}
+
+/// The same between the outer knots, where the slope is `outer`.
+fn within(
+    x: Tensor<2>,
+    parameters: Tensor<3>,
+    outer: Tensor<3>,
+    bound: f64,
+) -> (Tensor<2>, Tensor<2>) {
+    let inside: Tensor<3> = x.unsqueeze_dim(1);
     let raw = |first: usize, count: usize| parameters.clone().narrow(1, first, count);
     let widths = sizes(raw(0, BINS), bound);
     let heights = sizes(raw(BINS, BINS), bound);
     let inner = soft_clip(raw(2 * BINS, BINS - 1), CLIP).exp();
-    let outer = Tensor::ones([rows, 1, features], &x.device());
     let slopes = Tensor::cat(vec![outer.clone(), inner, outer], 1);
     let (knots_z, knots_x) = (knots(&widths, bound), knots(&heights, bound));
 
@@ -60,9 +77,7 @@ pub fn inverse(x: Tensor<2>, parameters: Tensor<2>, bound: f64) -> (Tensor<2>, T
         d1 * theta.clone() * theta.clone() + s.clone() * across * 2.0 + d0 * rest.clone() * rest;
     let log_slope = (s.clone() * s * numerator / (denominator.clone() * denominator)).log();
 
-    let mapped: Tensor<2> = (z + theta * width).squeeze_dim(1);
-    let log_slope: Tensor<2> = (-log_slope).squeeze_dim(1);
-    (mapped.mask_where(outside.clone(), x), log_slope.mask_fill(outside, 0.0))
+    ((z + theta * width).squeeze_dim(1), (-log_slope).squeeze_dim(1))
 }
 
 /// The bins' sizes along one side, which add up to 2 bound.
@@ -87,24 +102,32 @@ mod tests {
         /// At the knots, beyond the bound and with bins as steep as they can be.
         #[test]
         fn values_and_gradients_are_finite(
-            raws in proptest::collection::vec(-30f32..30.0, 23),
+            raws in proptest::collection::vec(-30f32..30.0, 24),
             spread in prop_oneof![Just(0f32), 0f32..1.0, Just(1e3)],
             inside in -3f32..3.0,
         ) {
             let device = Device::flex().autodiff();
-            let rows = [inside, -3.0, 3.0, 0.0, 1e30, -1e30].to_vec();
+            let rows = [inside, -3.0, 3.0, -1.0, 1.0, 0.0, 1e30, -1e30].to_vec();
             let count = rows.len();
-            let x = Tensor::<2>::from_data(TensorData::new(rows, [count, 1]), &device).require_grad();
             let raws = raws.iter().map(|raw| raw * spread).collect::<Vec<_>>();
-            let parameters = Tensor::<2>::from_data(TensorData::new(raws, [1, 23]), &device);
-            let parameters = parameters.require_grad();
-            let (z, log_slope) = inverse(x.clone(), parameters.clone().repeat_dim(0, count), 3.0);
-            let gradients = (z.clone().clamp(-3.0, 3.0).sum() + log_slope.clone().sum()).backward();
-            let x = x.grad(&gradients).expect("x was used");
-            let parameters = parameters.grad(&gradients).expect("parameters were used");
-            for tensor in [z.inner(), log_slope.inner(), x, parameters] {
-                let values = values(tensor);
-                prop_assert!(values.iter().all(|value| value.is_finite()), "{values:?}");
+            for is_circular in [false, true] {
+                let x = Tensor::<2>::from_data(TensorData::new(rows.clone(), [count, 1]), &device);
+                let x = x.require_grad();
+                let data = TensorData::new(raws.clone(), [1, 24, 1]);
+                let parameters = Tensor::<3>::from_data(data, &device).require_grad();
+                let of_all = parameters.clone().repeat_dim(0, count);
+                let (z, log_slope) = match is_circular {
+                    false => inverse(x.clone(), of_all, 3.0),
+                    true => circular(x.clone(), of_all),
+                };
+                let sum = z.clone().clamp(-3.0, 3.0).sum() + log_slope.clone().sum();
+                let gradients = sum.backward();
+                let x = x.grad(&gradients).expect("x was used");
+                let parameters = parameters.grad(&gradients).expect("parameters were used");
+                for tensor in [z.inner(), log_slope.inner(), x, parameters.squeeze_dim(2)] {
+                    let values = values(tensor);
+                    prop_assert!(values.iter().all(|value| value.is_finite()), "{values:?}");
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use core::panic::PanicInfo;
 
 use cortex_m_rt::entry;
 use flowlet::bijection::Layer;
-use flowlet::{Base, Degrees, Error, Flow, Libm, Math, Member};
+use flowlet::{Base, Degrees, Error, Flow, Libm, Math, Member, Periodic};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -86,10 +86,12 @@ fn view(member: &Member<'static>) {
         match layer {
             Layer::Coupling(layer) => {
                 black_box((layer.transformed().sizes(black_box(9)), layer.map()));
+                black_box(layer.transformed().periodic(layer.periodic(), black_box(9)));
                 layer.network().hidden().for_each(touch);
             }
             Layer::Autoregressive(layer) => {
                 black_box((layer.given(), layer.map().parameters(), layer.map().cargo_feature()));
+                circles(layer.periodic());
                 layer.network().hidden().for_each(touch);
             }
             Layer::Permutation(layer) => layer.order().for_each(touch),
@@ -100,6 +102,13 @@ fn view(member: &Member<'static>) {
             Layer::ActNorm(_) | Layer::LuLinear(_) => {}
         }
     }
+}
+
+/// Every view of a mask.
+fn circles(periodic: Periodic) {
+    let (first, count) = (black_box(3), black_box(70));
+    black_box((periodic.contains(first), periodic.count(count), periodic.part(first, count)));
+    black_box(periodic.permuted(black_box(&[3, 99]).iter().copied()));
 }
 
 fn touch<T>(value: T) {
