@@ -39,7 +39,7 @@ const CANDIDATES: [Family; 7] = [
 const TOGETHER: [Family; 4] = [Family::Gmm, Family::RealNvp, Family::Maf, Family::SplineCoupling];
 
 /// Cortex-M4 cycles of a multiply-add, measured over a whole Real NVP, its exponentials included
-/// (the README's table: 73,240 for 24,320).
+/// (the README's table: 70,819 for 24,320).
 const CYCLES_PER_MULTIPLY_ADD: f64 = 3.0;
 /// The same of a masked network, whose rows of weights are short.
 const CYCLES_PER_MASKED_MULTIPLY_ADD: f64 = 4.9;

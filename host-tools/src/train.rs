@@ -477,6 +477,13 @@ impl Arguments {
                 with: "the same column in --exclude",
             });
         }
+        let is_one = match self.family {
+            Choice::Fixed(_) => self.ensemble.is_none_or(|count| count == 1),
+            Choice::Auto => self.ensemble == Some(1),
+        };
+        if is_one && self.combine.is_some() {
+            return Err(Error::Options { option: "--combine", with: "one flow" });
+        }
         let periodic: Vec<_> = self.periodic.iter().map(|period| &period.column).collect();
         let is_among = |names: &[String]| periodic.iter().any(|column| names.contains(column));
         let repeated = |(place, column)| periodic[..place].contains(column);

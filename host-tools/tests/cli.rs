@@ -227,6 +227,8 @@ fn options_that_do_not_go_together() {
         ("--base student-t", "--base means nothing with --family auto"),
         ("--family auto --components 3", "--components means nothing with --family auto"),
         ("--image 2x2x1", "--image means nothing with --family auto"),
+        ("--ensemble 1 --combine mean", "--combine means nothing with one flow"),
+        ("--family maf --combine mixture", "--combine means nothing with one flow"),
         ("--family maf --image 2x2x1", "--image means nothing with another family than glow"),
         ("--family gmm --context a", "--context means nothing with a family without layers"),
         ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
