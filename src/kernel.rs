@@ -27,29 +27,21 @@ pub(crate) enum Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// How many there are.
+    /// Those at the places in `range`, and how many columns lie before the first one's; of a
+    /// context all or none.
     #[inline(always)]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::All(values) | Self::Active(values, _) => values.len(),
-            Self::Given(context, values) => context.len() + values.len(),
-        }
-    }
-
-    /// Calls `input` with the number and the value of each.
-    #[inline(always)]
-    pub fn each(self, mut input: impl FnMut(usize, f32)) {
+    pub fn part(self, range: Range<usize>) -> (Self, usize) {
         match self {
             Self::All(values) => {
-                values.iter().enumerate().for_each(|(number, value)| input(number, *value));
+                (Self::All(values.get(range.clone()).unwrap_or_default()), range.start)
             }
-            Self::Given(context, values) => {
-                let all = context.iter().chain(values).enumerate();
-                all.for_each(|(number, value)| input(number, *value));
-            }
+            Self::Given(context, values) => match range.start.checked_sub(context.len()) {
+                Some(start) => (Self::All(values.get(start..).unwrap_or_default()), range.start),
+                None => (self, 0),
+            },
             Self::Active(values, numbers) => {
-                let all = numbers.iter().zip(values);
-                all.for_each(|(number, value)| input(usize::from(*number), *value));
+                let values = values.get(range.clone()).unwrap_or_default();
+                (Self::Active(values, numbers.get(range).unwrap_or_default()), 0)
             }
         }
     }
@@ -86,16 +78,22 @@ impl<'s> Units<'s> {
         )
     }
 
-    /// Lists `value` at place `at` if it is positive; whether it was.
+    /// Lists the positive ones of `units`, whose block has these sums, behind the first `listed`;
+    /// how many they are.
     #[inline(always)]
-    pub(crate) fn list(&mut self, at: usize, value: f32, number: u16) -> bool {
-        if value.to_bits() as i32 > 0
-            && let (Some(place), Some(own)) = (self.values.get_mut(at), self.numbers.get_mut(at))
-        {
-            (*place, *own) = (value, number);
-            return true;
+    pub(crate) fn list(&mut self, listed: usize, sums: &Block, units: Range<usize>) -> usize {
+        let (values, numbers) = (&mut *self.values, &mut *self.numbers);
+        let mut at = listed;
+        for unit in units {
+            let value = sums.get(unit % ROWS).copied().unwrap_or_default();
+            if value.to_bits() as i32 > 0
+                && let (Some(place), Some(number)) = (values.get_mut(at), numbers.get_mut(at))
+            {
+                (*place, *number) = (value, unit as u16);
+                at += 1;
+            }
         }
-        false
+        at - listed
     }
 
     /// The values alone, in whole blocks.
@@ -179,18 +177,79 @@ fn each<'m>(
 }
 
 /// start + the columns of `inputs`; a number in `inputs` counts from the first column.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn add(start: &Block, columns: &[Block], inputs: Inputs) -> Block {
     match inputs {
-        // Both are cut into chunks, so both must be of one length.
-        Inputs::All(values) => all(*start, columns.get(..values.len()).unwrap_or_default(), values),
+        Inputs::All(values) => add_all(start, columns, values),
         Inputs::Given(context, values) if cfg!(feature = "context") => {
-            let columns = columns.get(..context.len() + values.len()).unwrap_or_default();
-            given(*start, columns, context, values)
+            let start = add_all(start, columns, context);
+            add_all(&start, columns.get(context.len()..).unwrap_or_default(), values)
         }
         Inputs::Given(..) => *start,
-        Inputs::Active(values, numbers) => active(*start, columns, values, numbers),
+        Inputs::Active(values, numbers) => add_active(start, columns, values, numbers),
     }
+}
+
+/// sums += the columns of `inputs`, of which there are mostly few.
+#[inline(always)]
+pub(crate) fn add_few(sums: &mut Block, columns: &[Block], inputs: Inputs) {
+    match inputs {
+        Inputs::All(values) => add_few_of_all(sums, columns, values),
+        Inputs::Active(values, numbers) if values.len() <= FEW => {
+            add_few_active(sums, columns, values, numbers);
+        }
+        _ => {
+            let start = *sums;
+            *sums = add(&start, columns, inputs);
+        }
+    }
+}
+
+/// So many inputs take less time in a loop that is not unrolled, and saves fewer registers.
+const FEW: usize = 3;
+
+// Functions of their own, since each saves and restores just the registers that it needs.
+
+#[inline(never)]
+fn add_all(start: &Block, columns: &[Block], values: &[f32]) -> Block {
+    // Both are cut into chunks, so both must be of one length.
+    let (columns4, columns) = columns.get(..values.len()).unwrap_or_default().as_chunks();
+    let (values4, values) = values.as_chunks();
+    let mut sums = *start;
+    for ([a, b, c, d], [s, t, u, v]) in columns4.iter().zip(values4) {
+        sums = accumulate(sums, a, *s);
+        sums = accumulate(sums, b, *t);
+        sums = accumulate(sums, c, *u);
+        sums = accumulate(sums, d, *v);
+    }
+    for (column, value) in columns.iter().zip(values) {
+        sums = accumulate(sums, column, *value);
+    }
+    sums
+}
+
+#[inline(never)]
+fn add_active(start: &Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
+    active(*start, columns, values, numbers)
+}
+
+#[inline(never)]
+fn add_few_of_all(out: &mut Block, columns: &[Block], values: &[f32]) {
+    let mut sums = *out;
+    for (column, value) in columns.iter().zip(values) {
+        sums = accumulate(sums, column, *value);
+    }
+    *out = sums;
+}
+
+#[inline(never)]
+fn add_few_active(out: &mut Block, columns: &[Block], values: &[f32], numbers: &[u16]) {
+    let mut sums = *out;
+    for (value, number) in values.iter().zip(numbers) {
+        let Some(column) = columns.get(usize::from(*number)) else { break };
+        sums = accumulate(sums, column, *value);
+    }
+    *out = sums;
 }
 
 #[inline(always)]
@@ -268,12 +327,6 @@ fn scale([a, b, c, d, e, f, g, h]: &Block, x: f32) -> Block {
 #[inline(always)]
 fn sum([a, b, c, d, e, f, g, h]: Block, [s, t, u, v, w, x, y, z]: Block) -> Block {
     [a + s, b + t, c + u, d + v, e + w, f + x, g + y, h + z]
-}
-
-/// sums += value column.
-#[inline(never)]
-pub(crate) fn add_column(sums: &mut Block, column: &Block, value: f32) {
-    *sums = accumulate(*sums, column, value);
 }
 
 /// out += value column, as far as both go.

@@ -16,6 +16,8 @@
 //! In a file, a block of 8 rows holds its bias and as many columns as its last row sees; what
 //! its other rows do not see is zero.
 
+use core::ops::Range;
+
 use crate::Error;
 use crate::bijection::{Record, Sizes};
 use crate::kernel::{self, Block, Free, Inputs, ROWS, Units, blocks};
@@ -100,16 +102,9 @@ struct Reach {
 }
 
 impl Reach {
-    /// After how many steps from the start unit `unit` is known.
-    fn steps(self, unit: usize) -> usize {
-        let group = unit.checked_div(self.unit).unwrap_or(0);
-        (group * self.degrees).checked_div(self.of).unwrap_or(0) + 1
-    }
-
     /// Units known after `steps` from the start.
     fn after(self, steps: usize) -> usize {
-        let groups = steps * self.of + self.degrees.saturating_sub(1);
-        self.units + self.unit * groups.checked_div(self.degrees).unwrap_or(0)
+        self.units + self.unit * (steps * self.of).div_ceil(self.degrees.max(1))
     }
 
     /// One more feature is known.
@@ -138,11 +133,36 @@ impl Curves {
     }
 }
 
-/// Columns of the blocks of a layer, one after the other.
+/// Columns of the blocks of a layer, one after the other: what is known of the layer before it
+/// once the last unit of a block can be computed.
+///
+/// That of block b can after (start + b `step`) / `of` steps, rounded down, and `behind` more, but
+/// after no more than `last`. Steps are counted without a division.
 #[derive(Clone, Copy)]
-enum Columns {
-    Hidden { own: Reach, before: Reach, width: usize, end: usize, curves: Curves },
-    Output { before: Reach, map: ScalarMap, features: usize, end: usize, left: usize },
+struct Columns {
+    before: Reach,
+    curves: Curves,
+    /// Steps of the next block,
+    steps: usize,
+    /// and the division's remainder.
+    rest: usize,
+    of: usize,
+    /// Quotient and remainder of `step` / `of`.
+    step: [usize; 2],
+    last: usize,
+}
+
+impl Columns {
+    fn new(
+        (before, curves): (Reach, Curves),
+        [start, step, of]: [usize; 3],
+        behind: usize,
+        last: usize,
+    ) -> Self {
+        let of = of.max(1);
+        let (steps, rest, step) = (start / of + behind, start % of, [step / of, step % of]);
+        Self { before, curves, steps, rest, of, step, last }
+    }
 }
 
 impl Iterator for Columns {
@@ -150,23 +170,15 @@ impl Iterator for Columns {
 
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        match self {
-            Self::Hidden { own, before, width, end, curves } => {
-                *end = (*end + ROWS).min(*width);
-                // A block sees what its last unit sees.
-                let steps = own.steps(end.saturating_sub(1));
-                Some(before.after(steps) + curves.after(steps))
-            }
-            Self::Output { before, map, features, end, left } => {
-                if *left == 0 {
-                    *left = map.blocks();
-                    *end = (*end + map.group()).min(*features);
-                }
-                *left -= 1;
-                // The last feature of a group sees the others.
-                Some(before.after(end.saturating_sub(1)))
-            }
+        let steps = self.steps.min(self.last);
+        let [quotient, remainder] = self.step;
+        self.steps += quotient;
+        self.rest += remainder;
+        if self.rest >= self.of {
+            self.rest -= self.of;
+            self.steps += 1;
         }
+        Some(self.before.after(steps) + self.curves.after(steps))
     }
 }
 
@@ -246,21 +258,28 @@ impl<'m> Masked<'m> {
     #[inline(always)]
     fn columns(&self, layer: usize) -> Columns {
         let before = self.reach(layer.checked_sub(1));
-        let map = self.map;
+        // With a context, its step comes before those of the features.
+        let first = self.degrees.first();
         match self.widths.get(layer) {
             Some(width) => {
-                let width = *width as usize;
                 let curves = match layer {
-                    0 => Curves { periodic: self.periodic, first: self.degrees.first() },
+                    0 => Curves { periodic: self.periodic, first },
                     _ => Curves::default(),
                 };
-                Columns::Hidden { own: self.degrees.reach(width), before, width, end: 0, curves }
+                // Group g of units can be computed after g degrees / of + 1 steps, and the last
+                // one in block b is (b + 1) groups - 1.
+                let Reach { unit, of, degrees, .. } = self.degrees.reach(*width as usize);
+                let groups = ROWS / unit.max(1);
+                let last = (of - 1) * degrees / of.max(1) + 1;
+                let steps = [(groups - 1) * degrees, groups * degrees, of];
+                Columns::new((before, curves), steps, 1, last)
             }
             None => {
-                // With a context, its step comes before those of the features.
-                let first = self.degrees.first();
-                let features = self.degrees.features + first;
-                Columns::Output { before, map, features, end: first, left: 0 }
+                // The last feature of a group sees the others.
+                let (group, blocks) = (self.map.group(), self.map.blocks());
+                let last = (first + self.degrees.features).saturating_sub(1);
+                let steps = [(group - 1) * blocks, group, blocks];
+                Columns::new((before, Curves::default()), steps, first, last)
             }
         }
     }
@@ -277,8 +296,8 @@ impl<'m> Masked<'m> {
         self.columns(layer).take(self.block_count(layer)).map(|columns| 1 + columns).sum()
     }
 
-    /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by [`Outputs`]
-    /// as it is read.
+    /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by
+    /// [`Outputs`] as it is read.
     #[inline(always)]
     pub(crate) fn run<'s>(
         &self,
@@ -382,13 +401,10 @@ pub(crate) struct Walk<'m, 's, 'w> {
     scratch: &'w mut Scratch<'s>,
 }
 
-/// So many inputs cost less one by one than a call of the kernel for all of them.
-const FEW: usize = 3;
-
 /// How far one layer has come.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Progress<'m> {
-    /// The present block, and all behind it.
+    /// From the present block on.
     weights: &'m [Block],
     /// The present block's sums, once there are inputs in them.
     sums: Block,
@@ -405,29 +421,18 @@ struct Progress<'m> {
 }
 
 impl<'m> Progress<'m> {
-    /// Nothing is computed.
+    /// Adds the columns of the inputs up to `known` to the sums, but for those that are in them.
     #[inline(always)]
-    fn start(weights: &'m [Block], reach: Reach, width: usize) -> Self {
-        Self { weights, sums: [0.0; ROWS], used: 0, width, reach, units: 0, listed: 0 }
-    }
-
-    /// Adds columns, those of `inputs`, to the sums, or to the bias where there are none yet.
-    #[inline(always)]
-    fn push(&mut self, inputs: Inputs, skipped: usize) {
+    fn push<'i>(&mut self, inputs: impl Fn(Range<usize>) -> (Inputs<'i>, usize), known: usize) {
         let Some((bias, columns)) = self.weights.split_first() else { return };
+        let (inputs, skipped) = inputs(self.used..known);
         let columns = columns.get(skipped..).unwrap_or_default();
         if self.used == 0 {
             self.sums = kernel::add(bias, columns, inputs);
-        } else if inputs.len() <= FEW {
-            inputs.each(|number, value| {
-                if let Some(column) = columns.get(number) {
-                    kernel::add_column(&mut self.sums, column, value);
-                }
-            });
         } else {
-            let start = self.sums;
-            self.sums = kernel::add(&start, columns, inputs);
+            kernel::add_few(&mut self.sums, columns, inputs);
         }
+        self.used = known;
     }
 
     /// Goes to the block behind the present one of `columns` columns.
@@ -439,12 +444,12 @@ impl<'m> Progress<'m> {
 
     /// Computes the units that can be, once those in front of them are, and lists them in `units`.
     ///
-    /// `inputs(used)` are the inputs known, but for the first `used`, and how many columns to skip
-    /// for those; `known` how many there are, and `columns` how many a block of them has.
+    /// `known` of its inputs are, and a block has `columns` of them; `inputs` gives a part of them,
+    /// and how many columns lie before the first one's.
     #[inline(always)]
     fn extend<'i>(
         &mut self,
-        inputs: impl Fn(usize) -> (Inputs<'i>, usize),
+        inputs: impl Fn(Range<usize>) -> (Inputs<'i>, usize),
         known: usize,
         columns: usize,
         units: &mut Units,
@@ -452,24 +457,19 @@ impl<'m> Progress<'m> {
         self.reach.step();
         while self.units < self.reach.units {
             if self.used < known || self.used == 0 {
-                let (new, skipped) = inputs(self.used);
-                self.push(new, skipped);
-                self.used = known;
+                self.push(&inputs, known);
             }
             let start = self.units;
             let block = start / ROWS * ROWS;
             let end = (block + ROWS).min(self.reach.units);
-            if end - start == ROWS {
+            self.listed += if end - start == ROWS {
                 let mut free = Free::new(units, self.listed);
                 let room = free.len();
                 free.list(&self.sums, start as u16);
-                self.listed += room - free.len();
+                room - free.len()
             } else {
-                for unit in start..end {
-                    let value = self.sums.get(unit % ROWS).copied().unwrap_or_default();
-                    self.listed += usize::from(units.list(self.listed, value, unit as u16));
-                }
-            }
+                units.list(self.listed, &self.sums, start..end)
+            };
             self.units = end;
             if end == block + ROWS || end == self.width {
                 self.advance(columns);
@@ -482,20 +482,15 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     /// Starts with no feature known.
     #[inline(always)]
     pub fn new(network: Masked<'m>, context: &'w [f32], scratch: &'w mut Scratch<'s>) -> Self {
-        let (mut rest, _) = network.parameters.as_chunks();
+        let (mut weights, _) = network.parameters.as_chunks();
         let count = network.widths.len();
-        let mut start = |number| {
-            let Some(width) = network.widths.get(number) else {
-                return Progress::start(&[], Reach::default(), 0);
-            };
-            let words = network.words(number);
-            let (own, behind) = rest.split_at_checked(words).unwrap_or_default();
-            rest = behind;
-            let width = *width as usize;
-            Progress::start(own, network.degrees.reach(width), width)
-        };
-        let layers = [start(0), start(1), start(2)];
-        let output = Progress::start(rest, Reach::default(), 0);
+        let mut layers = [Progress::default(); MAX_HIDDEN];
+        for ((number, layer), width) in layers.iter_mut().enumerate().zip(network.hidden()) {
+            (layer.weights, layer.width) = (weights, width);
+            layer.reach = network.degrees.reach(width);
+            weights = weights.get(network.words(number)..).unwrap_or_default();
+        }
+        let output = Progress { weights, ..Progress::default() };
         Self { context, layers, count, output, scratch }
     }
 
@@ -509,18 +504,10 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
         }
         let [first, layers @ ..] = &mut self.layers;
         let [units, rest @ ..] = &mut *self.scratch;
-        let inputs = |used: usize| match used.checked_sub(context.len()) {
-            Some(used_features) => {
-                (Inputs::All(known.get(used_features..).unwrap_or_default()), used)
-            }
-            None => (Inputs::given(context, known), 0),
-        };
-        first.extend(inputs, count, count, units);
+        first.extend(|range| Inputs::given(context, known).part(range), count, count, units);
         let (mut before, mut above) = (first, units);
         for (layer, units) in layers.iter_mut().zip(rest).take(self.count.saturating_sub(1)) {
-            let listed = before.listed;
-            let inputs = |used| (above.listed(used..listed), 0);
-            layer.extend(inputs, listed, before.units, units);
+            layer.extend(|range| (above.listed(range), 0), before.listed, before.units, units);
             (before, above) = (layer, units);
         }
     }
@@ -545,8 +532,7 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     pub fn affine(&mut self, known: &[f32], clip: f32) -> Affine {
         let (output, units, [listed, columns]) = self.output(known);
         if output.used < listed || output.used == 0 {
-            output.push(units.listed(output.used..listed), 0);
-            output.used = listed;
+            output.push(|range| (units.listed(range), 0), listed);
         }
         let place = known.len() % GROUP;
         let map = Affine::of(&output.sums, place, clip);
@@ -567,5 +553,46 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
             (*own, output.weights) = (sums, rest);
         }
         parameters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A block has the columns that the degree of its last unit says, in every layer.
+        #[test]
+        fn columns_follow_the_degrees(
+            features in 2usize..=64,
+            context in prop_oneof![Just(0usize), 1usize..5],
+            widths in [1u32..200, 1u32..200],
+            is_affine: bool,
+        ) {
+            let context = if cfg!(feature = "context") { context } else { 0 };
+            let degrees = Degrees { features, context };
+            let map = match is_affine {
+                true => ScalarMap::Affine { clip: 1.0 },
+                false => ScalarMap::Spline { bound: 1.0 },
+            };
+            let periodic = Periodic::default();
+            let network = Masked { degrees, map, periodic, widths: &widths, parameters: &[] };
+            let [first, second] = widths.map(|width| width as usize);
+            let columns = |layer| network.columns(layer).take(network.block_count(layer));
+            let last = |block: usize, width: usize| (block * ROWS + ROWS).min(width) - 1;
+            for (block, columns) in columns(0).enumerate() {
+                prop_assert_eq!(columns, context + degrees.degree(first, last(block, first)));
+            }
+            for (block, columns) in columns(1).enumerate() {
+                let degree = degrees.degree(second, last(block, second));
+                prop_assert_eq!(columns, degrees.units(first, degree));
+            }
+            for (block, columns) in columns(2).enumerate() {
+                let behind = (block / map.blocks() + 1) * map.group();
+                let feature = behind.min(features) - 1;
+                prop_assert_eq!(columns, degrees.units(second, feature));
+            }
+        }
     }
 }
