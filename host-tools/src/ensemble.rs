@@ -5,8 +5,8 @@
 
 use flowlet::write::Combination;
 
-use crate::family::Family;
 use crate::fit::Fitted;
+use crate::selection::Candidate;
 
 /// What the log-densities of the flows come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +40,7 @@ impl Combine {
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     /// What was trained.
-    pub family: Family,
+    pub candidate: Candidate,
     /// Of its draws.
     pub seed: u64,
     /// What came of it.
@@ -57,7 +57,7 @@ impl Member<'_> {
         };
         format!(
             "{}, seed {}, {epochs}log-density {:.4} in training, {:.4} on validation rows",
-            self.family, self.seed, -best.training_loss, -best.validation_loss
+            self.candidate, self.seed, -best.training_loss, -best.validation_loss
         )
     }
 }

@@ -19,7 +19,7 @@ use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
 use crate::preprocess::{self, Column, Period};
 use crate::progress::Progress;
-use crate::selection::{self, Choice};
+use crate::selection::{self, Base, Candidate, Choice};
 use crate::split::{self, Split};
 use crate::transform::{self, Marginal, Transform};
 
@@ -134,17 +134,6 @@ pub struct Arguments {
     math: Arithmetic,
 }
 
-/// The density that a flow maps rows to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Base {
-    /// N(0, I).
-    StandardNormal,
-    /// Student-t densities, whose tails are heavier; their degrees of freedom are trained.
-    StudentT,
-    /// Mixture of Gaussians of diagonal covariance, trained with the flow.
-    Mixture,
-}
-
 /// The `Math` of the firmware.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Arithmetic {
@@ -222,7 +211,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The flows of a model and how they came about.
 struct Trained {
-    flows: Vec<(Family, u64, Fitted)>,
+    flows: Vec<(Candidate, u64, Fitted)>,
     origin: Origin,
 }
 
@@ -238,7 +227,7 @@ impl Trained {
     fn members(&self) -> Vec<Member<'_>> {
         let flows = self.flows.iter();
         flows
-            .map(|(family, seed, fitted)| Member { family: *family, seed: *seed, fitted })
+            .map(|(candidate, seed, fitted)| Member { candidate: *candidate, seed: *seed, fitted })
             .collect()
     }
 }
@@ -292,6 +281,7 @@ impl Job<'_> {
     /// Trains flows of one family, of one seed behind the other.
     fn train_fixed(&self, family: Family) -> Result<Trained> {
         let time_limit = self.arguments.time_limit.map(Duration::from);
+        let candidate = Candidate { family, base: self.arguments.base };
         let start = Instant::now();
         let mut flows = Vec::new();
         let count = self.count().unwrap_or(1);
@@ -302,7 +292,7 @@ impl Job<'_> {
             if count > 1 {
                 log::info!("flow {number}, seed {seed}");
             }
-            flows.push((family, seed, self.fit(family, seed, share)?));
+            flows.push((candidate, seed, self.fit(candidate, seed, share)?));
         }
         let out_of_time = flows.iter().any(|(_, _, fitted)| fitted.out_of_time);
         let origin = Origin { family: family.to_string(), time_limit, out_of_time };
@@ -315,27 +305,27 @@ impl Job<'_> {
         let is_periodic = !self.arguments.periodic.is_empty();
         let candidates = selection::candidates(self.count(), is_conditional, is_periodic);
         let seed = self.arguments.seed;
-        let trials = selection::train_all(&candidates, limit, |family, share| {
+        let trials = selection::train_all(&candidates, limit, |candidate, share| {
             let seconds = Duration::from_secs(share.as_secs());
-            log::info!("{family}: {} at most", humantime::format_duration(seconds));
-            self.fit(family, seed, Some(share))
+            log::info!("{candidate}: {} at most", humantime::format_duration(seconds));
+            self.fit(candidate, seed, Some(share))
         });
         let out_of_time = selection::is_out_of_time(&trials);
-        let size = |family: Family, fitted: &Fitted| {
-            let member = Member { family, seed, fitted };
+        let size = |candidate: Candidate, fitted: &Fitted| {
+            let member = Member { candidate, seed, fitted };
             export::draft(&[member], self.columns, self.arguments.context.len())
         };
         log::info!("{}", selection::report(&trials, size)?);
         let picked = selection::pick(trials, self.count())?;
         let family = format!("auto: picked {}", selection::names(&picked));
         let origin = Origin { family, time_limit: Some(limit), out_of_time };
-        let flow = |(family, fitted): (Family, Fitted)| (family, seed, fitted);
+        let flow = |(candidate, fitted): (Candidate, Fitted)| (candidate, seed, fitted);
         Ok(Trained { flows: picked.into_iter().map(flow).collect(), origin })
     }
 
-    fn fit(&self, family: Family, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
+    fn fit(&self, candidate: Candidate, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
         let Self { arguments, split, columns } = self;
-        let (architecture, components) = arguments.architecture(family)?;
+        let (architecture, components) = arguments.architecture(candidate)?;
         let rows = split.training.rows().len();
         let options = Options {
             architecture,
@@ -511,7 +501,7 @@ impl Arguments {
                 };
             }
         };
-        self.architecture(family).map(drop)
+        self.architecture(Candidate { family, base: self.base }).map(drop)
     }
 
     /// Options of training by gradient that were given for a family trained without.
@@ -543,7 +533,10 @@ impl Arguments {
     }
 
     /// The architecture, and the numbers of Gaussians that a mixture without layers may have.
-    fn architecture(&self, family: Family) -> Result<(Architecture, RangeInclusive<usize>)> {
+    fn architecture(
+        &self,
+        Candidate { family, base }: Candidate,
+    ) -> Result<(Architecture, RangeInclusive<usize>)> {
         let components = self.components.map(usize::from);
         let refuse = |option, with| Err(Error::Options { option, with });
         if family.default_layers().is_none() && !self.context.is_empty() {
@@ -559,10 +552,10 @@ impl Arguments {
         if !self.periodic.is_empty() && is_transformed {
             return refuse("--periodic", "--marginal or --whiten");
         }
-        if !self.periodic.is_empty() && matches!(self.base, Some(Base::StudentT | Base::Mixture)) {
+        if !self.periodic.is_empty() && matches!(base, Some(Base::StudentT | Base::Mixture)) {
             return refuse("--periodic", "--base student-t or mixture");
         }
-        let base = match (family, self.base) {
+        let base = match (family, base) {
             (Family::Gmm | Family::Gaussian, _) if self.layers.is_some() => {
                 return refuse("--layers", "a family without layers");
             }
