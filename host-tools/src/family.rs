@@ -7,6 +7,7 @@
 mod act_norm;
 mod autoregressive;
 mod base;
+mod channels;
 mod coupling;
 mod image;
 mod lu_linear;

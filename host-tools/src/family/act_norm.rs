@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use flowlet::write;
 
-use super::image::channels_last;
+use super::channels::channels_last;
 use super::values;
 
 /// Smallest scale to start from, for features that are constant in a batch.

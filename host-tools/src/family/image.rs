@@ -117,14 +117,6 @@ impl FromStr for Image {
     }
 }
 
-/// The channels of each position of each row, shape [rows, channels x positions] to
-/// [rows x positions, channels].
-pub fn channels_last(x: Tensor<2>, positions: usize) -> Tensor<2> {
-    let [rows, values] = x.dims();
-    let channels = values / positions;
-    x.reshape([rows, channels, positions]).swap_dims(1, 2).reshape([rows * positions, channels])
-}
-
 /// The end of a level: only the first values of the row go on.
 #[derive(Module, Debug)]
 pub struct Split {

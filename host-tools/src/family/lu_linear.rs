@@ -6,7 +6,7 @@ use flowlet::write;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::image::channels_last;
+use super::channels::channels_last;
 use super::values;
 
 /// Bound of the entries beside the diagonals at the start.
