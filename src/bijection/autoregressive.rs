@@ -76,7 +76,8 @@ impl<'m> Autoregressive<'m> {
     }
 
     /// Maps feature by feature: what is produced conditions what follows.
-    #[inline(always)]
+    // Not inlined, so that the other direction does not take its stack too.
+    #[inline(never)]
     fn walk<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
         let periodic = self.periodic();
         let mut walk = Walk::new(self.network, work.context, &mut work.network);
