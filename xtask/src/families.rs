@@ -26,7 +26,8 @@ const FAMILIES: [&str; 8] = [
 ];
 
 /// Families with options that bring further parts of the device's code.
-const VARIANTS: [(&str, &str); 9] = [
+const VARIANTS: [(&str, &str); 10] = [
+    ("auto", ""),
     ("real-nvp", "--marginal all --whiten"),
     ("real-nvp", "--base student-t"),
     ("real-nvp", "--base mixture"),
