@@ -27,25 +27,6 @@ pub(crate) enum Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Those at the places in `range`, and how many columns lie before the first one's; of a
-    /// context all or none.
-    #[inline(always)]
-    pub fn part(self, range: Range<usize>) -> (Self, usize) {
-        match self {
-            Self::All(values) => {
-                (Self::All(values.get(range.clone()).unwrap_or_default()), range.start)
-            }
-            Self::Given(context, values) => match range.start.checked_sub(context.len()) {
-                Some(start) => (Self::All(values.get(start..).unwrap_or_default()), range.start),
-                None => (self, 0),
-            },
-            Self::Active(values, numbers) => {
-                let values = values.get(range.clone()).unwrap_or_default();
-                (Self::Active(values, numbers.get(range).unwrap_or_default()), 0)
-            }
-        }
-    }
-
     /// `values` behind a `context`, which may be empty.
     #[inline(always)]
     pub fn given(context: &'a [f32], values: &'a [f32]) -> Self {
@@ -79,7 +60,7 @@ impl<'s> Units<'s> {
     }
 
     /// Lists the positive ones of `units`, whose block has these sums, behind the first `listed`;
-    /// how many they are.
+    /// how many they are. For few units it costs less than to set up [`Free`].
     #[inline(always)]
     pub(crate) fn list(&mut self, listed: usize, sums: &Block, units: Range<usize>) -> usize {
         let (values, numbers) = (&mut *self.values, &mut *self.numbers);
@@ -222,10 +203,7 @@ fn add_all(start: &Block, columns: &[Block], values: &[f32]) -> Block {
         sums = accumulate(sums, c, *u);
         sums = accumulate(sums, d, *v);
     }
-    for (column, value) in columns.iter().zip(values) {
-        sums = accumulate(sums, column, *value);
-    }
-    sums
+    each_of_all(sums, columns, values)
 }
 
 #[inline(never)]
@@ -235,21 +213,12 @@ fn add_active(start: &Block, columns: &[Block], values: &[f32], numbers: &[u16])
 
 #[inline(never)]
 fn add_few_of_all(out: &mut Block, columns: &[Block], values: &[f32]) {
-    let mut sums = *out;
-    for (column, value) in columns.iter().zip(values) {
-        sums = accumulate(sums, column, *value);
-    }
-    *out = sums;
+    *out = each_of_all(*out, columns, values);
 }
 
 #[inline(never)]
 fn add_few_active(out: &mut Block, columns: &[Block], values: &[f32], numbers: &[u16]) {
-    let mut sums = *out;
-    for (value, number) in values.iter().zip(numbers) {
-        let Some(column) = columns.get(usize::from(*number)) else { break };
-        sums = accumulate(sums, column, *value);
-    }
-    *out = sums;
+    *out = each_active(*out, columns, values, numbers);
 }
 
 #[inline(always)]
@@ -268,10 +237,7 @@ fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
         sums = accumulate_two(sums, [a, b], [*s, *t]);
         sums = accumulate_two(sums, [c, d], [*u, *v]);
     }
-    for (column, value) in columns.iter().zip(values) {
-        sums = accumulate(sums, column, *value);
-    }
-    sums
+    each_of_all(sums, columns, values)
 }
 
 /// `columns` has one for each of `context` and `values`.
@@ -300,8 +266,23 @@ fn active(mut sums: Block, columns: &[Block], values: &[f32], numbers: &[u16]) -
         sums = accumulate(sums, c, *u);
         sums = accumulate(sums, d, *v);
     }
+    each_active(sums, columns, values, numbers)
+}
+
+/// [`all`], one by one.
+#[inline(always)]
+fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
+    for (column, value) in columns.iter().zip(values) {
+        sums = accumulate(sums, column, *value);
+    }
+    sums
+}
+
+/// [`active`], one by one.
+#[inline(always)]
+fn each_active(mut sums: Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
     for (value, number) in values.iter().zip(numbers) {
-        let Some(column) = column(number) else { return sums };
+        let Some(column) = columns.get(usize::from(*number)) else { break };
         sums = accumulate(sums, column, *value);
     }
     sums

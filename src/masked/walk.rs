@@ -123,7 +123,12 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
         }
         let [first, layers @ ..] = &mut self.layers;
         let [units, rest @ ..] = &mut *self.scratch;
-        first.extend(|range| Inputs::given(context, known).part(range), count, count, units);
+        // A context becomes known as a whole.
+        let inputs = |range: Range<usize>| match range.start.checked_sub(context.len()) {
+            Some(start) => (Inputs::All(known.get(start..).unwrap_or_default()), range.start),
+            None => (Inputs::given(context, known), 0),
+        };
+        first.extend(inputs, count, count, units);
         let (mut before, mut above) = (first, units);
         for (layer, units) in layers.iter_mut().zip(rest).take(self.count.saturating_sub(1)) {
             layer.extend(|range| (above.listed(range), 0), before.listed, before.units, units);
