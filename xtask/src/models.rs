@@ -23,7 +23,7 @@ type Step = fn(&mut Random, usize, usize) -> Vec<Layer>;
 /// Families that have layers, with their numbers of steps.
 const FAMILIES: [(&str, usize, Step); 6] = [
     ("real_nvp", 5, |random, number, features| random.coupling_step(number, features, AFFINE)),
-    ("glow", 5, Random::glow_step),
+    ("glow", 5, |random, number, features| random.glow_step(number, features, features)),
     ("maf", 5, |random, number, features| {
         random.autoregressive_step(number, features, Side::X, AFFINE)
     }),
@@ -186,19 +186,15 @@ impl Random {
         Layer::Permutation(order)
     }
 
-    fn glow_step(&mut self, number: usize, features: usize) -> Vec<Layer> {
+    /// The linear map is over the channels of a row or of each of its positions.
+    fn glow_step(&mut self, number: usize, features: usize, channels: usize) -> Vec<Layer> {
         let act_norm = Layer::ActNorm {
             shift: self.many(features, 0.0, 0.1),
             scale: self.many(features, 1.0, 0.1),
         };
-        let linear = self.linear_map(features);
-        vec![act_norm, linear, self.coupling(number, features, AFFINE)]
-    }
-
-    /// A linear map over the channels of a row or of each of its positions.
-    fn linear_map(&mut self, channels: usize) -> Layer {
         let (lower, upper) = (self.triangular(channels), self.triangular(channels));
-        Layer::LuLinear { channels, lower, upper }
+        let linear = Layer::LuLinear { channels, lower, upper };
+        vec![act_norm, linear, self.coupling(number, features, AFFINE)]
     }
 
     /// Levels of a multi-scale Glow, each a permutation and then steps over so many positions and
@@ -209,9 +205,7 @@ impl Random {
             let features = positions * channels;
             layers.extend([Layer::Split(features), self.permutation(features)]);
             for number in 0..steps {
-                let mut step = self.glow_step(number, features);
-                step[1] = self.linear_map(*channels);
-                layers.extend(step);
+                layers.extend(self.glow_step(number, features, *channels));
             }
         }
         layers

@@ -68,10 +68,6 @@ impl Autoregressive {
             let own = Tensor::cat(own.collect(), 1);
             let value = x.clone().narrow(1, feature, 1);
             let circle = self.periodic.part(feature, 1);
-            let own = match circle.is_empty() {
-                true => own.narrow(1, 0, self.map.parameters()),
-                false => own,
-            };
             let (mapped, log_slope) = scalar::inverse(self.map, value, circle, own);
             z.push(mapped);
             log_slopes.push(log_slope);
