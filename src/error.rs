@@ -231,6 +231,20 @@ pub enum Error {
         /// The parameter within the layer, from 0.
         index: usize,
     },
+    /// A block of a masked network has other columns than the degrees of its units say.
+    #[error(
+        "the model's layer {layer} has {found} columns in block {block} of its network, its degrees give {expected}"
+    )]
+    Columns {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// Number of the block, from 0, counted over all of the network.
+        block: usize,
+        /// Columns that the file says.
+        found: u32,
+        /// Columns that its last unit sees.
+        expected: usize,
+    },
     /// A permutation that sends two features to one place.
     #[error(
         "the model's layer {layer} is not a permutation: feature {index} is out of range or repeated"

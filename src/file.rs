@@ -46,7 +46,8 @@
 //!
 //! A matrix of R rows and C columns lies in blocks of 8 rows, the last one filled up with zero
 //! rows: 8 biases, then C times 8 weights, one column behind the other. In an autoregressive
-//! layer a block has only the columns that its rows may see ([`Degrees`](crate::Degrees)).
+//! layer a block has only the columns that its rows may see ([`Degrees`](crate::Degrees)), and in
+//! front of the layer's matrices stands the number of columns of each of their blocks.
 //!
 //! **Section 3, names** (one; text): D strings, each a varint of its length in bytes and its
 //! UTF-8, in the order of the features; then C strings, those of the context.

@@ -22,8 +22,15 @@ pub(crate) enum Inputs<'a> {
     All(&'a [f32]),
     /// All of them, a context in front of the others.
     Given(&'a [f32], &'a [f32]),
-    /// The non-zero ones and their numbers, ascending.
-    Active(&'a [f32], &'a [u16]),
+    /// The non-zero ones.
+    Active(Listed<'a>),
+}
+
+/// Units that are not zero: their values and their numbers, ascending.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Listed<'a> {
+    values: &'a [f32],
+    numbers: &'a [u16],
 }
 
 impl<'a> Inputs<'a> {
@@ -52,20 +59,47 @@ impl<'s> Units<'s> {
     }
 
     /// Those of the listed in `range`.
-    pub(crate) fn listed(&self, range: Range<usize>) -> Inputs<'_> {
-        Inputs::Active(
-            self.values.get(range.clone()).unwrap_or_default(),
-            self.numbers.get(range).unwrap_or_default(),
-        )
+    #[inline(always)]
+    pub(crate) fn listed(&self, range: Range<usize>) -> Listed<'_> {
+        Listed {
+            values: self.values.get(range.clone()).unwrap_or_default(),
+            numbers: self.numbers.get(range).unwrap_or_default(),
+        }
     }
 
-    /// Lists the positive ones of `units`, whose block has these sums, behind the first `listed`;
-    /// how many they are. For few units it costs less than to set up [`Free`].
+    /// Lists the positive ones of `sums`, whose first row is unit `number`, behind the first
+    /// `listed`; how many they are.
     #[inline(always)]
-    pub(crate) fn list(&mut self, listed: usize, sums: &Block, units: Range<usize>) -> usize {
+    pub(crate) fn list(
+        &mut self,
+        listed: usize,
+        [a, b, c, d, e, f, g, h]: &Block,
+        number: u16,
+    ) -> usize {
+        let values = self.values.get_mut(listed..).unwrap_or_default();
+        let numbers = self.numbers.get_mut(listed..).unwrap_or_default();
+        let (Some(values), Some(numbers)) = (values.first_chunk_mut(), numbers.first_chunk_mut())
+        else {
+            return 0;
+        };
+        let mut free = Free { values, numbers, listed: 0 };
+        free.push(*a, number);
+        free.push(*b, number + 1);
+        free.push(*c, number + 2);
+        free.push(*d, number + 3);
+        free.push(*e, number + 4);
+        free.push(*f, number + 5);
+        free.push(*g, number + 6);
+        free.push(*h, number + 7);
+        free.listed
+    }
+
+    /// The same of the units in `range` alone, all of the block with these sums.
+    #[inline(always)]
+    pub(crate) fn list_some(&mut self, listed: usize, sums: &Block, range: Range<usize>) -> usize {
         let (values, numbers) = (&mut *self.values, &mut *self.numbers);
         let mut at = listed;
-        for unit in units {
+        for unit in range {
             let value = sums.get(unit % ROWS).copied().unwrap_or_default();
             if value.to_bits() as i32 > 0
                 && let (Some(place), Some(number)) = (values.get_mut(at), numbers.get_mut(at))
@@ -134,8 +168,8 @@ pub(crate) fn apply<'m>(
             })
         }
         Inputs::Given(..) => weights,
-        Inputs::Active(values, numbers) => {
-            each(columns, weights, out, |sums, block| active(sums, block, values, numbers))
+        Inputs::Active(inputs) => {
+            each(columns, weights, out, |sums, block| listed(sums, block, inputs))
         }
     }
 }
@@ -157,68 +191,43 @@ fn each<'m>(
     weights
 }
 
-/// start + the columns of `inputs`; a number in `inputs` counts from the first column.
-#[inline(always)]
-pub(crate) fn add(start: &Block, columns: &[Block], inputs: Inputs) -> Block {
-    match inputs {
-        Inputs::All(values) => add_all(start, columns, values),
-        Inputs::Given(context, values) if cfg!(feature = "context") => {
-            let start = add_all(start, columns, context);
-            add_all(&start, columns.get(context.len()..).unwrap_or_default(), values)
-        }
-        Inputs::Given(..) => *start,
-        Inputs::Active(values, numbers) => add_active(start, columns, values, numbers),
-    }
-}
-
-/// sums += the columns of `inputs`, of which there are mostly few.
-#[inline(always)]
-pub(crate) fn add_few(sums: &mut Block, columns: &[Block], inputs: Inputs) {
-    match inputs {
-        Inputs::All(values) => add_few_of_all(sums, columns, values),
-        Inputs::Active(values, numbers) if values.len() <= FEW => {
-            add_few_active(sums, columns, values, numbers);
-        }
-        _ => {
-            let start = *sums;
-            *sums = add(&start, columns, inputs);
-        }
-    }
-}
-
-/// So many inputs take less time in a loop that is not unrolled, and saves fewer registers.
-const FEW: usize = 3;
-
-// Functions of their own, since each saves and restores just the registers that it needs.
-
+/// start + the columns of `context` and of `values`, as many as there are of both.
+// Of its own, as the next one, since it saves and restores just the registers that it needs.
 #[inline(never)]
-fn add_all(start: &Block, columns: &[Block], values: &[f32]) -> Block {
-    // Both are cut into chunks, so both must be of one length.
-    let (columns4, columns) = columns.get(..values.len()).unwrap_or_default().as_chunks();
+pub(crate) fn add_given(
+    start: &Block,
+    columns: &[Block],
+    context: &[f32],
+    values: &[f32],
+) -> Block {
+    seen(*start, columns, context, values)
+}
+
+/// start + the columns of `inputs`, as far as there are such columns.
+#[inline(never)]
+pub(crate) fn add_listed(start: &Block, columns: &[Block], inputs: Listed) -> Block {
+    listed(*start, columns, inputs)
+}
+
+/// sums + the columns of `context` and of `values`, as many as there are of both.
+#[inline(always)]
+pub(crate) fn seen(sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
+    if cfg!(feature = "context") && !context.is_empty() {
+        return given(sums, columns, context, values);
+    }
+    let (mut sums, mut columns) = (sums, columns.iter());
     let (values4, values) = values.as_chunks();
-    let mut sums = *start;
-    for ([a, b, c, d], [s, t, u, v]) in columns4.iter().zip(values4) {
+    for [s, t, u, v] in values4 {
+        let Some(a) = columns.next() else { return sums };
         sums = accumulate(sums, a, *s);
+        let Some(b) = columns.next() else { return sums };
         sums = accumulate(sums, b, *t);
+        let Some(c) = columns.next() else { return sums };
         sums = accumulate(sums, c, *u);
+        let Some(d) = columns.next() else { return sums };
         sums = accumulate(sums, d, *v);
     }
-    each_of_all(sums, columns, values)
-}
-
-#[inline(never)]
-fn add_active(start: &Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
-    active(*start, columns, values, numbers)
-}
-
-#[inline(never)]
-fn add_few_of_all(out: &mut Block, columns: &[Block], values: &[f32]) {
-    *out = each_of_all(*out, columns, values);
-}
-
-#[inline(never)]
-fn add_few_active(out: &mut Block, columns: &[Block], values: &[f32], numbers: &[u16]) {
-    *out = each_active(*out, columns, values, numbers);
+    each_of_all(sums, columns.as_slice(), values)
 }
 
 #[inline(always)]
@@ -251,37 +260,38 @@ fn given(mut sums: Block, columns: &[Block], context: &[f32], values: &[f32]) ->
     sums
 }
 
+/// sums + the columns of `inputs`, as far as there are such columns.
 #[inline(always)]
-fn active(mut sums: Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
+pub(crate) fn listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Block {
     let column = |number: &u16| columns.get(usize::from(*number));
-    let (values4, values) = values.as_chunks();
-    let (numbers4, numbers) = numbers.as_chunks();
+    let (values4, values) = inputs.values.as_chunks();
+    let (numbers4, numbers) = inputs.numbers.as_chunks();
     for ([s, t, u, v], [a, b, c, d]) in values4.iter().zip(numbers4) {
         let Some(a) = column(a) else { return sums };
-        let Some(b) = column(b) else { return sums };
-        let Some(c) = column(c) else { return sums };
-        let Some(d) = column(d) else { return sums };
         sums = accumulate(sums, a, *s);
+        let Some(b) = column(b) else { return sums };
         sums = accumulate(sums, b, *t);
+        let Some(c) = column(c) else { return sums };
         sums = accumulate(sums, c, *u);
+        let Some(d) = column(d) else { return sums };
         sums = accumulate(sums, d, *v);
     }
-    each_active(sums, columns, values, numbers)
+    each_listed(sums, columns, Listed { values, numbers })
 }
 
 /// [`all`], one by one.
 #[inline(always)]
-fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
+pub(crate) fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     for (column, value) in columns.iter().zip(values) {
         sums = accumulate(sums, column, *value);
     }
     sums
 }
 
-/// [`active`], one by one.
+/// [`listed`], one by one.
 #[inline(always)]
-fn each_active(mut sums: Block, columns: &[Block], values: &[f32], numbers: &[u16]) -> Block {
-    for (value, number) in values.iter().zip(numbers) {
+pub(crate) fn each_listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Block {
+    for (value, number) in inputs.values.iter().zip(inputs.numbers) {
         let Some(column) = columns.get(usize::from(*number)) else { break };
         sums = accumulate(sums, column, *value);
     }
@@ -339,12 +349,11 @@ pub(crate) fn rectify(values: &mut [Block], units: &mut Units) -> Option<usize> 
         negatives += sign(a) + sign(b) + sign(c) + sign(d);
         negatives += sign(e) + sign(f) + sign(g) + sign(h);
         if negatives > most {
-            let mut free = Free::new(units, 0);
-            let room = free.len();
+            let mut listed = 0;
             for (block, number) in values.iter().zip((0..).step_by(ROWS)) {
-                free.list(block, number);
+                listed += units.list(listed, block, number);
             }
-            return Some(room - free.len());
+            return Some(listed);
         }
     }
     if negatives > 0 {
@@ -360,47 +369,21 @@ fn sign(x: f32) -> usize {
     (x.to_bits() >> 31) as usize
 }
 
-/// The places of a list of units that are still free.
-pub(crate) struct Free<'s> {
-    places: core::iter::Zip<core::slice::IterMut<'s, f32>, core::slice::IterMut<'s, u16>>,
+/// Places for a block's units, the first ones taken.
+struct Free<'s> {
+    values: &'s mut Block,
+    numbers: &'s mut [u16; ROWS],
+    listed: usize,
 }
 
-impl<'s> Free<'s> {
-    /// All but the first `listed` places of `units`.
-    #[inline(always)]
-    pub fn new(units: &'s mut Units, listed: usize) -> Self {
-        let values = units.values.get_mut(listed..).unwrap_or_default();
-        let numbers = units.numbers.get_mut(listed..).unwrap_or_default();
-        Self { places: values.iter_mut().zip(numbers) }
-    }
-
-    /// How many are free.
-    #[inline(always)]
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Lists the positive ones of `block`, whose first row is unit `number`.
-    #[inline(always)]
-    pub fn list(&mut self, [a, b, c, d, e, f, g, h]: &Block, number: u16) {
-        self.push(*a, number);
-        self.push(*b, number + 1);
-        self.push(*c, number + 2);
-        self.push(*d, number + 3);
-        self.push(*e, number + 4);
-        self.push(*f, number + 5);
-        self.push(*g, number + 6);
-        self.push(*h, number + 7);
-    }
-
+impl Free<'_> {
     /// Lists `value` if it is positive.
     #[inline(always)]
-    pub fn push(&mut self, value: f32, number: u16) {
-        if value.to_bits() as i32 > 0
-            && let Some((place, own)) = self.places.next()
-        {
-            *place = value;
-            *own = number;
+    fn push(&mut self, value: f32, number: u16) {
+        if value.to_bits() as i32 > 0 {
+            let place = self.listed % ROWS;
+            (self.values[place], self.numbers[place]) = (value, number);
+            self.listed += 1;
         }
     }
 }

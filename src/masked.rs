@@ -13,19 +13,22 @@
 //! A periodic feature has two columns, one behind the other, so that what sees the first m features
 //! sees a prefix of the columns still.
 //!
-//! In a file, a block of 8 rows holds its bias and as many columns as its last row sees; what
-//! its other rows do not see is zero.
+//! In a file, the parameters are first the number of columns of each block of 8 rows, of all layers
+//! (`u32`), then the blocks: a bias and as many columns as the last row sees; what the other rows do
+//! not see is zero.
 
+mod blocks;
 mod degrees;
+mod progress;
 mod walk;
 
 use crate::Error;
 use crate::bijection::{Record, Sizes};
-use crate::kernel::{self, Block, Free, Inputs, ROWS, Units, blocks};
+use crate::kernel::{Block, Listed, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
 use crate::periodic::Periodic;
 use crate::scalar::ScalarMap;
-use degrees::{Columns, Curves, Reach};
+use blocks::Blocks;
 
 pub use degrees::Degrees;
 pub(crate) use walk::Walk;
@@ -75,7 +78,22 @@ impl<'m> Masked<'m> {
             }
         }
         // At most 3 layers of 2^11 blocks of 2^14 columns: no overflow, even in 32 bits.
-        let words = (0..=count).map(|layer| self.words(layer)).sum::<usize>() * ROWS;
+        let mut blocks = 0;
+        let (columns, _) = self.parts();
+        let mut columns = columns.iter();
+        let mut words = columns.len();
+        for (layer, count) in self.block_counts().enumerate() {
+            for block in 0..count {
+                let found = columns.next().ok_or(record.shape(first))?.to_bits();
+                let expected = self.columns(layer, block);
+                if found as usize != expected {
+                    let layer = record.layer;
+                    return Err(Error::Columns { layer, block: blocks, found, expected });
+                }
+                blocks += 1;
+                words += ROWS * (1 + expected);
+            }
+        }
         if words > self.parameters.len() { Err(record.shape(first)) } else { Ok(words) }
     }
 
@@ -91,57 +109,36 @@ impl<'m> Masked<'m> {
 
     /// Products of one pass, the zeros that a ReLU makes included.
     pub(crate) fn multiply_adds(&self) -> usize {
-        let layers = 0..=self.widths.len();
-        layers.map(|layer| self.words(layer) - self.block_count(layer)).sum::<usize>() * ROWS
+        let (columns, _) = self.parts();
+        columns.iter().map(|columns| columns.to_bits() as usize).sum::<usize>() * ROWS
     }
 
-    fn reach(&self, layer: Option<usize>) -> Reach {
-        match layer.and_then(|layer| self.widths.get(layer)) {
-            Some(width) => self.degrees.reach(*width as usize),
-            None => self.degrees.inputs(),
-        }
-    }
-
-    /// Columns of each block of `layer`; the output layer stands behind the hidden ones.
-    #[inline(always)]
-    fn columns(&self, layer: usize) -> Columns {
-        let before = self.reach(layer.checked_sub(1));
-        // With a context, its step comes before those of the features.
-        let first = self.degrees.first();
-        match self.widths.get(layer) {
-            Some(width) => {
-                let curves = match layer {
-                    0 => Curves { periodic: self.periodic, first },
-                    _ => Curves::default(),
-                };
-                // Group g of units can be computed after g degrees / of + 1 steps, and the last
-                // one in block b is (b + 1) groups - 1.
-                let Reach { unit, of, degrees, .. } = self.degrees.reach(*width as usize);
-                let groups = ROWS / unit.max(1);
-                let last = (of - 1) * degrees / of.max(1) + 1;
-                let steps = [(groups - 1) * degrees, groups * degrees, of];
-                Columns::new((before, curves), steps, 1, last)
-            }
+    /// Columns of block `block` of `layer`: as many as its last row sees. The output layer stands
+    /// behind the hidden ones.
+    fn columns(&self, layer: usize, block: usize) -> usize {
+        let width = |layer: usize| self.widths.get(layer).map(|width| *width as usize);
+        let known = match width(layer) {
+            Some(width) => self.degrees.degree(width, (block * ROWS + ROWS).min(width) - 1),
             None => {
-                // The last feature of a group sees the others.
-                let (group, blocks) = (self.map.group(), self.map.blocks());
-                let last = (first + self.degrees.features).saturating_sub(1);
-                let steps = [(group - 1) * blocks, group, blocks];
-                Columns::new((before, Curves::default()), steps, first, last)
+                let behind = (block / self.map.blocks() + 1) * self.map.group();
+                behind.min(self.degrees.features) - 1
             }
-        }
+        };
+        self.degrees.seen(self.periodic, layer.checked_sub(1).and_then(width), known)
     }
 
-    fn block_count(&self, layer: usize) -> usize {
-        match self.widths.get(layer) {
-            Some(width) => blocks(*width as usize),
-            None => blocks(self.map.rows(self.degrees.features)),
-        }
+    /// Blocks of each layer.
+    fn block_counts(&self) -> impl Iterator<Item = usize> {
+        self.hidden().chain([self.map.rows(self.degrees.features)]).map(blocks)
     }
 
-    /// Words of eight parameters that `layer` takes: biases and columns.
-    fn words(&self, layer: usize) -> usize {
-        self.columns(layer).take(self.block_count(layer)).map(|columns| 1 + columns).sum()
+    /// The numbers of columns of all blocks, and the blocks.
+    #[inline(always)]
+    fn parts(&self) -> (&'m [f32], &'m [Block]) {
+        let (columns, weights) =
+            self.parameters.split_at_checked(self.block_counts().sum()).unwrap_or_default();
+        let (weights, _) = weights.as_chunks();
+        (columns, weights)
     }
 
     /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by
@@ -153,77 +150,32 @@ impl<'m> Masked<'m> {
         row: &[f32],
         scratch: &'s mut Scratch<'_>,
     ) -> Outputs<'m, 's> {
-        let (mut weights, _) = self.parameters.as_chunks();
+        let (columns, weights) = self.parts();
+        let mut blocks = Blocks::new(columns, weights);
         let mut before: Option<(&mut Units, usize)> = None;
-        for (number, (units, width)) in scratch.iter_mut().zip(self.hidden()).enumerate() {
-            let mut inputs = match &before {
-                None => Known { inputs: Inputs::given(context, row), seen: 0 },
-                Some((units, listed)) => Known { inputs: units.listed(0..*listed), seen: 0 },
+        for (units, width) in scratch.iter_mut().zip(self.hidden()) {
+            let range = 0..width;
+            let listed = match &before {
+                None => blocks.list_given((context, row), range, units, 0),
+                Some((units_before, listed)) => {
+                    blocks.list_listed(units_before.listed(0..*listed), range, units, 0)
+                }
             };
-            let mut free = Free::new(units, 0);
-            let room = free.len();
-            for (start, columns) in (0..width as u16).step_by(ROWS).zip(self.columns(number)) {
-                let Some((sums, rest)) = block(weights, columns, inputs.of(columns)) else { break };
-                free.list(&sums, start);
-                weights = rest;
-            }
-            let listed = room - free.len();
             before = Some((units, listed));
         }
         let inputs = match before {
             Some((units, listed)) => units.listed(0..listed),
             // No network is without hidden layers.
-            None => Inputs::All(&[]),
+            None => Listed::default(),
         };
-        let inputs = Known { inputs, seen: 0 };
-        Outputs { columns: self.columns(self.widths.len()), weights, inputs }
+        Outputs { blocks, inputs }
     }
-}
-
-/// The inputs of a layer, of which each block sees no fewer than the one before it.
-struct Known<'a> {
-    inputs: Inputs<'a>,
-    /// Listed ones that the last block saw.
-    seen: usize,
-}
-
-impl<'a> Known<'a> {
-    /// Those that lie within the first `columns`.
-    #[inline(always)]
-    fn of(&mut self, columns: usize) -> Inputs<'a> {
-        match self.inputs {
-            Inputs::All(values) => Inputs::All(values.get(..columns).unwrap_or(values)),
-            Inputs::Given(context, values) => {
-                let count = columns.saturating_sub(context.len());
-                Inputs::Given(context, values.get(..count).unwrap_or(values))
-            }
-            Inputs::Active(values, numbers) => {
-                let within = |number: &u16| usize::from(*number) < columns;
-                while numbers.get(self.seen).is_some_and(within) {
-                    self.seen += 1;
-                }
-                Inputs::Active(
-                    values.get(..self.seen).unwrap_or(values),
-                    numbers.get(..self.seen).unwrap_or(numbers),
-                )
-            }
-        }
-    }
-}
-
-/// Computes the first block of `weights`, of this many `columns`; returns what lies behind it too.
-#[inline(always)]
-fn block<'m>(weights: &'m [Block], columns: usize, inputs: Inputs) -> Option<(Block, &'m [Block])> {
-    let (bias, rest) = weights.split_first()?;
-    let (own, rest) = rest.split_at_checked(columns)?;
-    Some((kernel::add(bias, own, inputs), rest))
 }
 
 /// A masked network's outputs, computed as they are read.
 pub(crate) struct Outputs<'m, 's> {
-    columns: Columns,
-    weights: &'m [Block],
-    inputs: Known<'s>,
+    blocks: Blocks<'m>,
+    inputs: Listed<'s>,
 }
 
 impl Iterator for Outputs<'_, '_> {
@@ -232,50 +184,6 @@ impl Iterator for Outputs<'_, '_> {
     /// The next [`ROWS`] outputs.
     #[inline(always)]
     fn next(&mut self) -> Option<Block> {
-        let columns = self.columns.next()?;
-        let (sums, rest) = block(self.weights, columns, self.inputs.of(columns))?;
-        self.weights = rest;
-        Some(sums)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// A block has the columns that the degree of its last unit says, in every layer.
-        #[test]
-        fn columns_follow_the_degrees(
-            features in 2usize..=64,
-            context in prop_oneof![Just(0usize), 1usize..5],
-            widths in [1u32..200, 1u32..200],
-            is_affine: bool,
-        ) {
-            let context = if cfg!(feature = "context") { context } else { 0 };
-            let degrees = Degrees { features, context };
-            let map = match is_affine {
-                true => ScalarMap::Affine { clip: 1.0 },
-                false => ScalarMap::Spline { bound: 1.0 },
-            };
-            let periodic = Periodic::default();
-            let network = Masked { degrees, map, periodic, widths: &widths, parameters: &[] };
-            let [first, second] = widths.map(|width| width as usize);
-            let columns = |layer| network.columns(layer).take(network.block_count(layer));
-            let last = |block: usize, width: usize| (block * ROWS + ROWS).min(width) - 1;
-            for (block, columns) in columns(0).enumerate() {
-                prop_assert_eq!(columns, context + degrees.degree(first, last(block, first)));
-            }
-            for (block, columns) in columns(1).enumerate() {
-                let degree = degrees.degree(second, last(block, second));
-                prop_assert_eq!(columns, degrees.units(first, degree));
-            }
-            for (block, columns) in columns(2).enumerate() {
-                let behind = (block / map.blocks() + 1) * map.group();
-                let feature = behind.min(features) - 1;
-                prop_assert_eq!(columns, degrees.units(second, feature));
-            }
-        }
+        self.blocks.sums(self.inputs)
     }
 }

@@ -400,20 +400,20 @@ impl Layer {
             Self::Autoregressive { given, map, network } => {
                 let degrees = Degrees { features, context };
                 let (output, hidden) = network.split_last().expect("a network has an output layer");
-                // How much of the layer in front is seen by what may see `known` features.
-                let seen = |before: Option<usize>, known: usize| match before {
-                    None => context + known + periodic.count(known),
-                    Some(width) => degrees.units(width, known),
-                };
-                let mut before = None;
+                let seen = |before, known| degrees.seen(periodic, before, known);
+                let (mut before, mut counts, mut matrices) = (None, Vec::new(), Vec::new());
                 for linear in hidden {
                     let columns = |row| seen(before, degrees.degree(linear.rows, row));
-                    linear.append(parameters, blocks(linear.rows), |row| row, columns);
+                    let blocks = blocks(linear.rows);
+                    counts.extend(linear.append(&mut matrices, blocks, |row| row, columns));
                     before = Some(linear.rows);
                 }
                 let place = |row: usize| map.row(row % features, row / features);
                 let columns = |row: usize| seen(before, row % features);
-                output.append(parameters, map.rows(features) / ROWS, place, columns);
+                let blocks = map.rows(features) / ROWS;
+                counts.extend(output.append(&mut matrices, blocks, place, columns));
+                parameters.extend(counts.into_iter().map(f32::from_bits));
+                parameters.extend(matrices);
                 let side = match given {
                     Side::X => 0,
                     Side::Z => 1,
@@ -497,18 +497,21 @@ impl Base {
 impl Linear {
     /// Appends the matrix in the kernel's order: row r at `place(r)`, in `blocks` blocks of 8
     /// rows. Row r has its first `seen(r)` columns; a block has as many as one of its rows.
+    /// Returns the number of columns of each block.
     fn append(
         &self,
         parameters: &mut Vec<f32>,
         blocks: usize,
         place: impl Fn(usize) -> usize,
         seen: impl Fn(usize) -> usize,
-    ) {
+    ) -> Vec<u32> {
         assert_eq!(self.weights.len(), self.rows * self.columns, "weights are rows x columns");
         assert_eq!(self.bias.len(), self.rows, "one bias a row");
+        let mut counts = Vec::new();
         for block in 0..blocks {
             let rows = || (0..self.rows).filter(|row| place(*row) / ROWS == block);
             let columns = rows().map(&seen).max().unwrap_or(0);
+            counts.push(columns as u32);
             let start = parameters.len();
             parameters.resize(start + ROWS * (1 + columns), 0.0);
             let matrix = &mut parameters[start..];
@@ -520,6 +523,7 @@ impl Linear {
                 }
             }
         }
+        counts
     }
 }
 

@@ -207,6 +207,7 @@ fn is_tested(error: &Error) -> bool {
             true
         }
         Error::Shape { .. } | Error::Parameters { .. } | Error::Parameter { .. } => true,
+        Error::Columns { .. } => true,
         Error::Permutation { .. } | Error::Standardisation { .. } | Error::Name { .. } => true,
         Error::Calibration | Error::Provenance | Error::Math { .. } => true,
         Error::FeatureName { .. } | Error::RowLength { .. } | Error::Scratch { .. } => true,
@@ -220,6 +221,21 @@ fn is_tested(error: &Error) -> bool {
 /// Words of section 1: the header, then records of 13.
 const FIRST_RECORD: usize = 8;
 const RECORD: usize = 13;
+
+#[test]
+fn a_block_with_other_columns_than_its_degrees_say_is_refused() {
+    let (_, description) =
+        goldens().into_iter().find(|(name, _)| name == "autoregressive").expect("a golden file");
+    // Hidden layers of 5, 16 and 9 units in 1, 2 and 2 blocks, and one block of outputs.
+    for (block, expected) in [2, 3, 5, 16, 16, 9].into_iter().enumerate() {
+        for found in [0, expected as u32 - 1, expected as u32 + 1, u32::MAX] {
+            let word = FIRST_RECORD + RECORD + block;
+            let file = with_word(&description, tag::FLOW, word, found);
+            let refusal = Error::Columns { layer: 0, block, found, expected };
+            assert_eq!(open(file.bytes()), Err(refusal));
+        }
+    }
+}
 
 #[test]
 fn each_word_that_makes_no_sense_has_its_refusal() {

@@ -45,11 +45,6 @@ impl Degrees {
         (self.features + self.first()).saturating_sub(1)
     }
 
-    /// The context and the features, as a layer: the first step makes all of the context known.
-    pub(super) fn inputs(self) -> Reach {
-        Reach { units: self.context.saturating_sub(1), ..self.reach(self.count()) }
-    }
-
     /// A layer of `width` with no feature known.
     pub(super) fn reach(self, width: usize) -> Reach {
         let unit = self.group(width);
@@ -58,7 +53,18 @@ impl Degrees {
 
     /// The degree of unit `unit` of a layer of `width`.
     pub fn degree(self, width: usize, unit: usize) -> usize {
-        (0..self.features).find(|known| self.units(width, *known) > unit).unwrap_or(self.features)
+        let Reach { unit: group, of, degrees, .. } = self.reach(width);
+        // Group g is known after g degrees / of steps and one more.
+        unit / group.max(1) * degrees / of.max(1) + 1 - self.first()
+    }
+
+    /// How many of a layer's inputs are seen by what sees the first `known` features: columns of
+    /// the row and its context, or units of the layer `before` it, if there is one, of that width.
+    pub(crate) fn seen(self, periodic: Periodic, before: Option<usize>, known: usize) -> usize {
+        match before {
+            None => self.context + known + periodic.count(known),
+            Some(width) => self.units(width, known),
+        }
     }
 }
 
@@ -94,67 +100,27 @@ impl Reach {
     }
 }
 
-/// Second columns of the periodic features, among the inputs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Curves {
-    pub(super) periodic: Periodic,
-    /// Steps before that of the first feature.
-    pub(super) first: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-impl Curves {
-    /// Columns known after `steps` from the start.
-    #[inline(always)]
-    fn after(self, steps: usize) -> usize {
-        self.periodic.count(steps.saturating_sub(self.first))
-    }
-}
-
-/// Columns of the blocks of a layer, one after the other: what is known of the layer before it
-/// once the last unit of a block can be computed.
-///
-/// That of block b can after (start + b `step`) / `of` steps, rounded down, and `behind` more, but
-/// after no more than `last`. Steps are counted without a division.
-#[derive(Clone, Copy)]
-pub(super) struct Columns {
-    before: Reach,
-    curves: Curves,
-    /// Steps of the next block,
-    steps: usize,
-    /// and the division's remainder.
-    rest: usize,
-    of: usize,
-    /// Quotient and remainder of `step` / `of`.
-    step: [usize; 2],
-    last: usize,
-}
-
-impl Columns {
-    pub(super) fn new(
-        (before, curves): (Reach, Curves),
-        [start, step, of]: [usize; 3],
-        behind: usize,
-        last: usize,
-    ) -> Self {
-        let of = of.max(1);
-        let (steps, rest, step) = (start / of + behind, start % of, [step / of, step % of]);
-        Self { before, curves, steps, rest, of, step, last }
-    }
-}
-
-impl Iterator for Columns {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let steps = self.steps.min(self.last);
-        let [quotient, remainder] = self.step;
-        self.steps += quotient;
-        self.rest += remainder;
-        if self.rest >= self.of {
-            self.rest -= self.of;
-            self.steps += 1;
+    proptest! {
+        /// A unit is among those that see no more than its degree, and not among those of one less.
+        #[test]
+        fn a_unit_has_one_degree(
+            features in 2usize..=64,
+            context in prop_oneof![Just(0usize), 1usize..5],
+            width in 1usize..200,
+        ) {
+            let context = if cfg!(feature = "context") { context } else { 0 };
+            let degrees = Degrees { features, context };
+            for unit in 0..width {
+                let degree = degrees.degree(width, unit);
+                prop_assert!(degrees.units(width, degree) > unit);
+                prop_assert!(degree == 0 || degrees.units(width, degree - 1) <= unit);
+                prop_assert!(degree < features);
+            }
         }
-        Some(self.before.after(steps) + self.curves.after(steps))
     }
 }

@@ -47,7 +47,7 @@ pub struct Cost {
     pub instructions: u64,
     /// Cycles of a Cortex-M4.
     pub cycles: u64,
-    /// Products in the kernel's functions.
+    /// Products in the kernel's functions and in those it is inlined into.
     pub products: u64,
 }
 
@@ -59,7 +59,9 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
     if functions.is_empty() {
         bail!("{path:?} has no function `measured_*`");
     }
-    let kernel = firmware::functions(&elf, "flowlet::kernel::")?;
+    // The masked layers have loops of their own around the kernel's.
+    let mut kernel = firmware::functions(&elf, "flowlet::kernel::")?;
+    kernel.extend(firmware::functions(&elf, "flowlet::masked::")?);
     let mut calls: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
     let mut open: Option<(&String, u64, Cost)> = None;
     let mut before: Option<(u64, &Instruction)> = None;
