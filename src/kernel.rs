@@ -249,7 +249,7 @@ fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     each_of_all(sums, columns, values)
 }
 
-/// `columns` has one for each of `context` and `values`.
+/// sums + the columns of `context`, all there, and of `values`, as many as there are of both.
 #[inline(always)]
 fn given(mut sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
     let (own, behind) = columns.split_at_checked(context.len()).unwrap_or_default();

@@ -78,21 +78,17 @@ impl<'m> Masked<'m> {
             }
         }
         // At most 3 layers of 2^11 blocks of 2^14 columns: no overflow, even in 32 bits.
-        let mut blocks = 0;
         let (columns, _) = self.parts();
-        let mut columns = columns.iter();
         let mut words = columns.len();
-        for (layer, count) in self.block_counts().enumerate() {
-            for block in 0..count {
-                let found = columns.next().ok_or(record.shape(first))?.to_bits();
-                let expected = self.columns(layer, block);
-                if found as usize != expected {
-                    let layer = record.layer;
-                    return Err(Error::Columns { layer, block: blocks, found, expected });
-                }
-                blocks += 1;
-                words += ROWS * (1 + expected);
+        let layers = self.block_counts().enumerate();
+        let places = layers.flat_map(|(layer, count)| (0..count).map(move |block| (layer, block)));
+        for (block, (layer, own)) in places.enumerate() {
+            let found = columns.get(block).ok_or(record.shape(first))?.to_bits();
+            let expected = self.columns(layer, own);
+            if found as usize != expected {
+                return Err(Error::Columns { layer: record.layer, block, found, expected });
             }
+            words += ROWS * (1 + expected);
         }
         if words > self.parameters.len() { Err(record.shape(first)) } else { Ok(words) }
     }

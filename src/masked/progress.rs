@@ -39,36 +39,42 @@ impl<'m> Progress<'m> {
     /// Computes the first layer's units that can be after one more step, and lists them in `units`.
     #[inline(never)]
     pub fn step_given(&mut self, context: &[f32], known: &[f32], units: &mut Units) {
-        self.reach.step();
-        while self.units < self.reach.units {
-            if let Some(range) = self.whole() {
-                self.units = range.end;
-                self.listed = self.blocks.list_given((context, known), range, units, self.listed);
-            } else {
-                let (used, count) = (self.used, context.len() + known.len());
-                if used == 0 {
-                    self.start(|bias, own| kernel::add_given(bias, own, context, known));
-                } else if used < count {
-                    let new = known.get(used.saturating_sub(context.len())..).unwrap_or_default();
-                    self.sums = kernel::each_of_all(self.sums, self.blocks.columns(used), new);
-                }
-                self.used = count;
-                self.list(units);
-            }
-        }
+        self.step(
+            units,
+            |blocks, range, units, listed| {
+                blocks.list_given((context, known), range, units, listed)
+            },
+            |layer| layer.add_given(context, known),
+        );
     }
 
     /// The same of another layer, of whose `inputs` so many are listed.
     #[inline(never)]
-    pub fn step_listed(&mut self, inputs: &Units, listed: usize, units: &mut Units) {
+    pub fn step_listed(&mut self, inputs: &Units, count: usize, units: &mut Units) {
+        self.step(
+            units,
+            |blocks, range, units, listed| {
+                blocks.list_listed(inputs.listed(0..count), range, units, listed)
+            },
+            |layer| layer.add_listed(inputs, count),
+        );
+    }
+
+    /// One more step: `list` computes whole blocks, `add` the sums of one that is not whole.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        units: &mut Units,
+        list: impl Fn(&mut Blocks<'m>, Range<usize>, &mut Units, usize) -> usize,
+        add: impl Fn(&mut Self),
+    ) {
         self.reach.step();
         while self.units < self.reach.units {
             if let Some(range) = self.whole() {
                 self.units = range.end;
-                let inputs = inputs.listed(0..listed);
-                self.listed = self.blocks.list_listed(inputs, range, units, self.listed);
+                self.listed = list(&mut self.blocks, range, units, self.listed);
             } else {
-                self.add(inputs, listed);
+                add(self);
                 self.list(units);
             }
         }
@@ -89,17 +95,31 @@ impl<'m> Progress<'m> {
         }
     }
 
-    /// Adds what is new among the inputs to the present block's sums.
+    /// Adds what is new among the first layer's inputs to the present block's sums. A context
+    /// becomes known as a whole.
     #[inline(always)]
-    fn add(&mut self, inputs: &Units, listed: usize) {
+    fn add_given(&mut self, context: &[f32], known: &[f32]) {
+        let (used, count) = (self.used, context.len() + known.len());
+        if used == 0 {
+            self.start(|bias, own| kernel::add_given(bias, own, context, known));
+        } else if used < count {
+            let new = known.get(used.saturating_sub(context.len())..).unwrap_or_default();
+            self.sums = kernel::each_of_all(self.sums, self.blocks.columns(used), new);
+        }
+        self.used = count;
+    }
+
+    /// The same of another layer.
+    #[inline(always)]
+    fn add_listed(&mut self, inputs: &Units, count: usize) {
         if self.used == 0 {
-            let inputs = inputs.listed(0..listed);
+            let inputs = inputs.listed(0..count);
             self.start(|bias, own| kernel::add_listed(bias, own, inputs));
-        } else if self.used < listed {
-            let new = inputs.listed(self.used..listed);
+        } else if self.used < count {
+            let new = inputs.listed(self.used..count);
             self.sums = kernel::each_listed(self.sums, self.blocks.columns(0), new);
         }
-        self.used = listed;
+        self.used = count;
     }
 
     /// Lists the present block's units that can be computed.
@@ -114,10 +134,10 @@ impl<'m> Progress<'m> {
         }
     }
 
-    /// The present block's sums over the first `listed` of `inputs`, no fewer than the last time.
+    /// The present block's sums over the first `count` of `inputs`, no fewer than the last time.
     #[inline(never)]
-    pub fn sums(&mut self, inputs: &Units, listed: usize) -> &Block {
-        self.add(inputs, listed);
+    pub fn sums(&mut self, inputs: &Units, count: usize) -> &Block {
+        self.add_listed(inputs, count);
         &self.sums
     }
 
