@@ -68,8 +68,14 @@ pub const LIMIT: f32 = (1u32 << 20) as f32;
 
 /// x held inside -[`LIMIT`]..=[`LIMIT`]; NaN becomes [`LIMIT`].
 pub(crate) fn bounded(x: f32) -> f32 {
-    let x = if x < LIMIT { x } else { LIMIT };
-    if x > -LIMIT { x } else { -LIMIT }
+    if x.abs() < LIMIT { x } else { limit(x) }
+}
+
+/// Of its own, so that what is always tested is one comparison.
+#[cold]
+#[inline(never)]
+fn limit(x: f32) -> f32 {
+    if x <= -LIMIT { -LIMIT } else { LIMIT }
 }
 
 /// ln of a sum of exponentials, term by term, without an exponential that overflows.
