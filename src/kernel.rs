@@ -7,8 +7,6 @@
 //! first and eight sums after them. Only non-zero inputs are visited: after a ReLU about half
 //! of them. Both loops give the same bits, since adding a zero product changes no sum.
 
-use core::ops::Range;
-
 /// Output rows of a block.
 pub const ROWS: usize = 8;
 
@@ -44,6 +42,17 @@ impl<'a> Inputs<'a> {
     }
 }
 
+impl<'a> Listed<'a> {
+    /// Those behind the first `count`.
+    #[inline(always)]
+    pub fn behind(self, count: usize) -> Self {
+        Self {
+            values: self.values.get(count..).unwrap_or_default(),
+            numbers: self.numbers.get(count..).unwrap_or_default(),
+        }
+    }
+}
+
 /// Memory for the values of one layer's units and, where only the non-zero ones are listed, for
 /// their numbers.
 #[derive(Debug)]
@@ -58,12 +67,12 @@ impl<'s> Units<'s> {
         Self { values, numbers }
     }
 
-    /// Those of the listed in `range`.
+    /// The first `count` listed.
     #[inline(always)]
-    pub(crate) fn listed(&self, range: Range<usize>) -> Listed<'_> {
+    pub(crate) fn listed(&self, count: usize) -> Listed<'_> {
         Listed {
-            values: self.values.get(range.clone()).unwrap_or_default(),
-            numbers: self.numbers.get(range).unwrap_or_default(),
+            values: self.values.get(..count).unwrap_or_default(),
+            numbers: self.numbers.get(..count).unwrap_or_default(),
         }
     }
 
@@ -76,10 +85,10 @@ impl<'s> Units<'s> {
         [a, b, c, d, e, f, g, h]: &Block,
         number: u16,
     ) -> usize {
-        let values = self.values.get_mut(listed..).unwrap_or_default();
-        let numbers = self.numbers.get_mut(listed..).unwrap_or_default();
-        let (Some(values), Some(numbers)) = (values.first_chunk_mut(), numbers.first_chunk_mut())
-        else {
+        let (Some(values), Some(numbers)) = (
+            self.values.get_mut(listed..).and_then(|values| values.first_chunk_mut()),
+            self.numbers.get_mut(listed..).and_then(|numbers| numbers.first_chunk_mut()),
+        ) else {
             return 0;
         };
         let mut free = Free { values, numbers, listed: 0 };
@@ -92,23 +101,6 @@ impl<'s> Units<'s> {
         free.push(*g, number + 6);
         free.push(*h, number + 7);
         free.listed
-    }
-
-    /// The same of the units in `range` alone, all of the block with these sums.
-    #[inline(always)]
-    pub(crate) fn list_some(&mut self, listed: usize, sums: &Block, range: Range<usize>) -> usize {
-        let (values, numbers) = (&mut *self.values, &mut *self.numbers);
-        let mut at = listed;
-        for unit in range {
-            let value = sums.get(unit % ROWS).copied().unwrap_or_default();
-            if value.to_bits() as i32 > 0
-                && let (Some(place), Some(number)) = (values.get_mut(at), numbers.get_mut(at))
-            {
-                (*place, *number) = (value, unit as u16);
-                at += 1;
-            }
-        }
-        at - listed
     }
 
     /// The values alone, in whole blocks.
@@ -191,18 +183,6 @@ fn each<'m>(
     weights
 }
 
-/// start + the columns of `context` and of `values`, as many as there are of both.
-// Of its own, as the next one, since it saves and restores just the registers that it needs.
-#[inline(never)]
-pub(crate) fn add_given(
-    start: &Block,
-    columns: &[Block],
-    context: &[f32],
-    values: &[f32],
-) -> Block {
-    seen(*start, columns, context, values)
-}
-
 /// start + the columns of `inputs`, as far as there are such columns.
 #[inline(never)]
 pub(crate) fn add_listed(start: &Block, columns: &[Block], inputs: Listed) -> Block {
@@ -281,7 +261,7 @@ pub(crate) fn listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Bloc
 
 /// [`all`], one by one.
 #[inline(always)]
-pub(crate) fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
+fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
     for (column, value) in columns.iter().zip(values) {
         sums = accumulate(sums, column, *value);
     }
@@ -290,12 +270,28 @@ pub(crate) fn each_of_all(mut sums: Block, columns: &[Block], values: &[f32]) ->
 
 /// [`listed`], one by one.
 #[inline(always)]
-pub(crate) fn each_listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Block {
+fn each_listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Block {
     for (value, number) in inputs.values.iter().zip(inputs.numbers) {
         let Some(column) = columns.get(usize::from(*number)) else { break };
         sums = accumulate(sums, column, *value);
     }
     sums
+}
+
+/// The rows `place` and `place` + [`ROWS`] / 2 of sums + the columns of `inputs`, as far as there
+/// are such columns.
+#[inline(always)]
+pub(crate) fn pair(sums: &Block, columns: &[Block], inputs: Listed, place: usize) -> [f32; 2] {
+    let place = place % (ROWS / 2);
+    let rows = |column: &Block| (column[place], column[place + ROWS / 2]);
+    let (mut a, mut b) = rows(sums);
+    for (value, number) in inputs.values.iter().zip(inputs.numbers) {
+        let Some(column) = columns.get(usize::from(*number)) else { break };
+        let (s, t) = rows(column);
+        a += s * value;
+        b += t * value;
+    }
+    [a, b]
 }
 
 /// sums + value column, spelled out so that it stays in registers at every optimisation level.

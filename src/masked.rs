@@ -3,11 +3,11 @@
 //!
 //! Each hidden unit has a degree m: it sees the first m features, and in the next layer only
 //! units of at least its degree see it. Here the units of a layer stand in the order of their
-//! degrees, so every unit sees a prefix of the layer before it. A mask is then a length, and the
-//! zero half of the weights is neither stored nor multiplied.
+//! degrees, 8 of one degree in each block, so every block sees a prefix of the layer before it. A mask
+//! is then a length, and the zero half of the weights is neither stored nor multiplied.
 //!
 //! With all features given, the network runs layer by layer (`Masked::run`). Where each feature
-//! follows from those before it, a `Walk` computes each unit once, as soon as the features that it
+//! follows from those before it, a `Walk` computes each block once, as soon as the features that it
 //! needs are known: one pass too, in more and smaller steps.
 //!
 //! A periodic feature has two columns, one behind the other, so that what sees the first m features
@@ -17,18 +17,17 @@
 //! (`u32`), then the blocks: a bias and as many columns as the last row sees; what the other rows do
 //! not see is zero.
 
-mod blocks;
 mod degrees;
-mod progress;
+mod layer;
 mod walk;
 
 use crate::Error;
 use crate::bijection::{Record, Sizes};
-use crate::kernel::{Block, Listed, ROWS, Units, blocks};
+use crate::kernel::{Block, Listed, ROWS, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
 use crate::periodic::Periodic;
 use crate::scalar::ScalarMap;
-use blocks::Blocks;
+use layer::{Blocks, Layer};
 
 pub use degrees::Degrees;
 pub(crate) use walk::Walk;
@@ -78,7 +77,7 @@ impl<'m> Masked<'m> {
             }
         }
         // At most 3 layers of 2^11 blocks of 2^14 columns: no overflow, even in 32 bits.
-        let (columns, _) = self.parts();
+        let columns = self.blocks().counts();
         let mut words = columns.len();
         let layers = self.block_counts().enumerate();
         let places = layers.flat_map(|(layer, count)| (0..count).map(move |block| (layer, block)));
@@ -105,8 +104,7 @@ impl<'m> Masked<'m> {
 
     /// Products of one pass, the zeros that a ReLU makes included.
     pub(crate) fn multiply_adds(&self) -> usize {
-        let (columns, _) = self.parts();
-        columns.iter().map(|columns| columns.to_bits() as usize).sum::<usize>() * ROWS
+        self.blocks().map(|(_, columns)| columns.len()).sum::<usize>() * ROWS
     }
 
     /// Columns of block `block` of `layer`: as many as its last row sees. The output layer stands
@@ -114,7 +112,7 @@ impl<'m> Masked<'m> {
     fn columns(&self, layer: usize, block: usize) -> usize {
         let width = |layer: usize| self.widths.get(layer).map(|width| *width as usize);
         let known = match width(layer) {
-            Some(width) => self.degrees.degree(width, (block * ROWS + ROWS).min(width) - 1),
+            Some(width) => self.degrees.degree(width, block * ROWS),
             None => {
                 let behind = (block / self.map.blocks() + 1) * self.map.group();
                 behind.min(self.degrees.features) - 1
@@ -128,13 +126,13 @@ impl<'m> Masked<'m> {
         self.hidden().chain([self.map.rows(self.degrees.features)]).map(blocks)
     }
 
-    /// The numbers of columns of all blocks, and the blocks.
+    /// The blocks of all layers.
     #[inline(always)]
-    fn parts(&self) -> (&'m [f32], &'m [Block]) {
+    fn blocks(&self) -> Blocks<'m> {
         let (columns, weights) =
             self.parameters.split_at_checked(self.block_counts().sum()).unwrap_or_default();
         let (weights, _) = weights.as_chunks();
-        (columns, weights)
+        Blocks::new(columns, weights)
     }
 
     /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by
@@ -146,25 +144,20 @@ impl<'m> Masked<'m> {
         row: &[f32],
         scratch: &'s mut Scratch<'_>,
     ) -> Outputs<'m, 's> {
-        let (columns, weights) = self.parts();
-        let mut blocks = Blocks::new(columns, weights);
-        let mut before: Option<(&mut Units, usize)> = None;
+        let mut next = self.blocks();
+        let mut inputs: Option<(Layer, Listed)> = None;
         for (units, width) in scratch.iter_mut().zip(self.hidden()) {
-            let range = 0..width;
-            let listed = match &before {
-                None => blocks.list_given((context, row), range, units, 0),
-                Some((units_before, listed)) => {
-                    blocks.list_listed(units_before.listed(0..*listed), range, units, 0)
-                }
-            };
-            before = Some((units, listed));
+            let (mut layer, behind) = Layer::of(next, blocks(width));
+            match inputs {
+                None => layer.list_given(context, row, units),
+                Some((before, inputs)) => layer.list_listed(before.units(), inputs, units),
+            }
+            next = Blocks::new(behind, layer.behind());
+            inputs = Some((layer, units.listed(layer.listed())));
         }
-        let inputs = match before {
-            Some((units, listed)) => units.listed(0..listed),
-            // No network is without hidden layers.
-            None => Listed::default(),
-        };
-        Outputs { blocks, inputs }
+        // No network is without hidden layers.
+        let inputs = inputs.map(|(_, inputs)| inputs).unwrap_or_default();
+        Outputs { blocks: next, inputs }
     }
 }
 

@@ -124,7 +124,7 @@ fn rectified<'s>(
     listed: Option<usize>,
 ) -> Inputs<'s> {
     match listed {
-        Some(listed) => Inputs::Active(units.listed(0..listed)),
+        Some(listed) => Inputs::Active(units.listed(listed)),
         None => Inputs::All(values.values(count)),
     }
 }

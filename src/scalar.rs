@@ -224,23 +224,20 @@ impl Affine {
         Self { shift, log_scale: soft_clip(raw, clip) }
     }
 
-    /// Of feature `index` of the four that `block` serves.
-    pub fn of(block: &Block, index: usize, clip: f32) -> Self {
-        let at = |row: usize| block.get(row & (ROWS - 1)).copied().unwrap_or_default();
-        Self::new(at(index), at(index + GROUP), clip)
-    }
-
     /// z to x, with +s.
+    #[inline(always)]
     pub fn forward<M: Math>(self, z: f32) -> (f32, f32) {
         (bounded(z * M::exp(self.log_scale) + self.shift), self.log_scale)
     }
 
     /// x to z, with -s.
+    #[inline(always)]
     pub fn inverse<M: Math>(self, x: f32) -> (f32, f32) {
         (bounded((x - self.shift) * M::exp(-self.log_scale)), -self.log_scale)
     }
 
     /// Either way.
+    #[inline(always)]
     pub fn apply<M: Math>(self, direction: Direction, value: f32) -> (f32, f32) {
         match direction {
             Direction::Forward => self.forward::<M>(value),

@@ -274,7 +274,10 @@ fn append_step(
         }
         Family::Maf | Family::Iaf | Family::SplineAutoregressive => {
             if number > 0 {
-                permute(sizes, (0..features).rev().collect());
+                // In reverse, and neighbours apart: features that one layer's degrees do not tell
+                // apart then condition one another in the next.
+                let odd = (0..features).rev().step_by(2);
+                permute(sizes, odd.chain((0..features).rev().skip(1).step_by(2)).collect());
             }
             let given = if family == Family::Iaf { Side::Z } else { Side::X };
             let map = if family == Family::SplineAutoregressive { SPLINE } else { AFFINE };

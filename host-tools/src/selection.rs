@@ -45,9 +45,9 @@ const TOGETHER: [Candidate; 3] = [
 ];
 
 /// Cortex-M4 cycles of a multiply-add, measured over a whole Real NVP, its exponentials included
-/// (the README's table: 70,819 for 24,320).
+/// (the README's table: 69,454 for 24,320).
 const CYCLES_PER_MULTIPLY_ADD: f64 = 3.0;
-/// The same of a MAF, whose rows of weights are short: 3.5 with 8 features to 4.6 with 64.
+/// The same of a MAF, whose rows of weights are short: 3.3 with 8 features to 4.2 with 64.
 const CYCLES_PER_MASKED_MULTIPLY_ADD: f64 = 4.0;
 /// Cortex-M4 cycles of a spline: what `cargo xtask bench spline_coupling` counts beyond the products,
 /// 2,845 with 8 features and 3,172 with 64.

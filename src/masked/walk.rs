@@ -1,11 +1,9 @@
-//! A masked network where each feature follows from those before it: every unit is computed once, as
-//! soon as what it sees is known.
+//! A masked network where each feature follows from those before it: every block is computed once,
+//! as soon as what it sees is known.
 
 use super::Masked;
-use super::blocks::Blocks;
-use super::degrees::Reach;
-use super::progress::Progress;
-use crate::kernel::{Block, Units, blocks};
+use super::layer::{Blocks, Layer};
+use crate::kernel::{self, Block, Listed, Units, blocks};
 use crate::network::{MAX_HIDDEN, Scratch};
 use crate::scalar::{Affine, GROUP};
 use crate::spline::Spline;
@@ -13,10 +11,10 @@ use crate::spline::Spline;
 /// A walk through a masked network, feature by feature.
 pub(crate) struct Walk<'m, 's, 'w> {
     context: &'w [f32],
-    layers: [Progress<'m>; MAX_HIDDEN],
+    layers: [Layer<'m>; MAX_HIDDEN],
     /// Number of hidden layers.
     count: usize,
-    output: Progress<'m>,
+    output: Output<'m>,
     scratch: &'w mut Scratch<'s>,
 }
 
@@ -24,76 +22,92 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     /// Starts with no feature known.
     #[inline(always)]
     pub fn new(network: Masked<'m>, context: &'w [f32], scratch: &'w mut Scratch<'s>) -> Self {
-        let (columns, weights) = network.parts();
-        let mut next = Blocks::new(columns, weights);
-        let mut layers = [Progress::default(); MAX_HIDDEN];
-        for (layer, width) in layers.iter_mut().zip(network.hidden()) {
-            *layer = Progress::new(next, network.degrees.reach(width));
-            next = next.behind(blocks(width));
-        }
-        Self {
-            context,
-            layers,
-            count: network.widths.len(),
-            output: Progress::new(next, Reach::default()),
-            scratch,
-        }
-    }
-
-    /// Computes every hidden unit that sees no more than `known`, one feature more than before.
-    #[inline(always)]
-    fn hidden(&mut self, known: &[f32]) {
-        let context = if cfg!(feature = "context") { self.context } else { &[] };
-        if context.is_empty() && known.is_empty() {
-            return;
-        }
-        let [first, layers @ ..] = &mut self.layers;
-        let [units, rest @ ..] = &mut *self.scratch;
-        first.step_given(context, known, units);
-        let (mut listed, mut before) = (first.listed(), units);
-        for (layer, units) in layers.iter_mut().zip(rest).take(self.count.saturating_sub(1)) {
-            layer.step_listed(before, listed, units);
-            (listed, before) = (layer.listed(), units);
-        }
-    }
-
-    /// Computes the hidden units that see no more than `known`; lends the output layer and its
-    /// inputs, of which so many are listed.
-    #[inline(always)]
-    fn output(&mut self, known: &[f32]) -> (&mut Progress<'m>, &Units<'s>, usize) {
-        self.hidden(known);
-        let [a, b, c] = &self.layers;
-        let [k, l, m] = &*self.scratch;
-        let (last, units) = match self.count {
-            1 => (a, k),
-            2 => (b, l),
-            _ => (c, m),
+        let mut next = network.blocks();
+        let mut layer = |index: usize| {
+            let width = network.widths.get(index).map_or(0, |width| *width as usize);
+            let (own, behind) = Layer::of(next, blocks(width));
+            next = Blocks::new(behind, own.skip());
+            own
         };
-        (&mut self.output, units, last.listed())
+        let layers = [layer(0), layer(1), layer(2)];
+        let output = Output { blocks: next, columns: &[], sums: Block::default(), used: 0 };
+        Self { context, layers, count: network.widths.len(), output, scratch }
+    }
+
+    /// Computes every hidden unit that sees no more than `known`; lends the output layer and the
+    /// units that are its inputs, of which so many are listed.
+    #[inline(always)]
+    fn output(&mut self, known: &[f32]) -> (&mut Output<'m>, &Units<'s>, usize) {
+        let context = if cfg!(feature = "context") { self.context } else { &[] };
+        let [a, b, c] = &mut self.layers;
+        let [k, l, m] = &mut *self.scratch;
+        if a.is_ready(context.len() + known.len()) {
+            a.list_given(context, known, k);
+        }
+        if self.count == 1 {
+            return (&mut self.output, k, a.listed());
+        }
+        if b.is_ready(a.units()) {
+            b.list_listed(a.units(), k.listed(a.listed()), l);
+        }
+        if self.count == 2 {
+            return (&mut self.output, l, b.listed());
+        }
+        if c.is_ready(b.units()) {
+            c.list_listed(b.units(), l.listed(b.listed()), m);
+        }
+        (&mut self.output, m, c.listed())
     }
 
     /// The affine map of the next feature, given all `known` before it.
     #[inline(always)]
     pub fn affine(&mut self, known: &[f32], clip: f32) -> Affine {
-        let (output, inputs, listed) = self.output(known);
-        let sums = output.sums(inputs, listed);
-        let place = known.len() % GROUP;
-        let map = Affine::of(sums, place, clip);
-        if place + 1 == GROUP {
-            output.advance();
-        }
-        map
+        let (output, units, listed) = self.output(known);
+        let [shift, raw] = output.rows(known.len() % GROUP, units, listed);
+        Affine::new(shift, raw, clip)
     }
 
     /// Parameters of the spline of the next feature, given all `known` before it.
     #[inline(always)]
     pub fn spline(&mut self, known: &[f32]) -> [Block; Spline::BLOCKS] {
-        let (output, inputs, listed) = self.output(known);
+        let (output, units, listed) = self.output(known);
         let mut parameters = [Block::default(); Spline::BLOCKS];
         for own in &mut parameters {
-            let Some(sums) = output.block(inputs.listed(0..listed)) else { break };
+            let Some(sums) = output.blocks.sums(units.listed(listed)) else { break };
             *own = sums;
         }
         parameters
+    }
+}
+
+/// How far the output layer has come.
+struct Output<'m> {
+    /// The blocks that are not begun.
+    blocks: Blocks<'m>,
+    /// The columns of the one that is,
+    columns: &'m [Block],
+    /// its sums over the units listed when it was begun,
+    sums: Block,
+    /// and how many those were.
+    used: usize,
+}
+
+impl Output<'_> {
+    /// The shift and the raw log-scale of feature `place` of the four that a block serves, from the
+    /// `listed` first of `units`. For the first one all rows are summed; the others add to theirs
+    /// what was not known then.
+    #[inline(always)]
+    fn rows(&mut self, place: usize, units: &Units, listed: usize) -> [f32; 2] {
+        if place == 0
+            && let Some((bias, columns)) = self.blocks.next()
+        {
+            let sums = kernel::add_listed(bias, columns, units.listed(listed));
+            (self.columns, self.sums, self.used) = (columns, sums, listed);
+        }
+        let new = match self.used == listed {
+            true => Listed::default(),
+            false => units.listed(listed).behind(self.used),
+        };
+        kernel::pair(&self.sums, self.columns, new, place)
     }
 }
