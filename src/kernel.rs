@@ -287,9 +287,10 @@ pub(crate) fn pair(sums: &Block, columns: &[Block], inputs: Listed, place: usize
     let (mut a, mut b) = rows(sums);
     for (value, number) in inputs.values.iter().zip(inputs.numbers) {
         let Some(column) = columns.get(usize::from(*number)) else { break };
+        // Both products first: neither sum then waits for its own.
         let (s, t) = rows(column);
-        a += s * value;
-        b += t * value;
+        let (s, t) = (s * value, t * value);
+        (a, b) = (a + s, b + t);
     }
     [a, b]
 }

@@ -123,14 +123,18 @@ impl<'m> Masked<'m> {
 
     /// Blocks of each layer.
     fn block_counts(&self) -> impl Iterator<Item = usize> {
-        self.hidden().chain([self.map.rows(self.degrees.features)]).map(blocks)
+        self.hidden().map(blocks).chain([self.output_blocks()])
+    }
+
+    fn output_blocks(&self) -> usize {
+        blocks(self.map.rows(self.degrees.features))
     }
 
     /// The blocks of all layers.
     #[inline(always)]
     fn blocks(&self) -> Blocks<'m> {
-        let (columns, weights) =
-            self.parameters.split_at_checked(self.block_counts().sum()).unwrap_or_default();
+        let count = self.hidden().map(blocks).sum::<usize>() + self.output_blocks();
+        let (columns, weights) = self.parameters.split_at_checked(count).unwrap_or_default();
         let (weights, _) = weights.as_chunks();
         Blocks::new(columns, weights)
     }

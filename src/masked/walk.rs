@@ -24,8 +24,8 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     pub fn new(network: Masked<'m>, context: &'w [f32], scratch: &'w mut Scratch<'s>) -> Self {
         let mut next = network.blocks();
         let mut layer = |index: usize| {
-            let width = network.widths.get(index).map_or(0, |width| *width as usize);
-            let (own, behind) = Layer::of(next, blocks(width));
+            let Some(width) = network.widths.get(index) else { return Layer::default() };
+            let (own, behind) = Layer::of(next, blocks(*width as usize));
             next = Blocks::new(behind, own.skip());
             own
         };
