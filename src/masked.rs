@@ -133,6 +133,7 @@ impl<'m> Masked<'m> {
     /// The blocks of all layers.
     #[inline(always)]
     fn blocks(&self) -> Blocks<'m> {
+        // `block_counts` would be a call for each row.
         let count = self.hidden().map(blocks).sum::<usize>() + self.output_blocks();
         let (columns, weights) = self.parameters.split_at_checked(count).unwrap_or_default();
         let (weights, _) = weights.as_chunks();

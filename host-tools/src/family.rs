@@ -259,8 +259,7 @@ fn append_step(
         Family::RealNvp | Family::SplineCoupling => {
             if number == 0 {
                 // Neighbours are often alike, and each then conditions the other.
-                let order = (0..features).step_by(2).chain((1..features).step_by(2));
-                permute(sizes, order.collect());
+                permute(sizes, apart(0..features));
             }
             let map = if family == Family::RealNvp { AFFINE } else { SPLINE };
             let coupling = Coupling::new(half, map, *sizes, hidden, random, device);
@@ -276,8 +275,7 @@ fn append_step(
             if number > 0 {
                 // In reverse, and neighbours apart: features that one layer's degrees do not tell
                 // apart then condition one another in the next.
-                let odd = (0..features).rev().step_by(2);
-                permute(sizes, odd.chain((0..features).rev().skip(1).step_by(2)).collect());
+                permute(sizes, apart((0..features).rev()));
             }
             let given = if family == Family::Iaf { Side::Z } else { Side::X };
             let map = if family == Family::SplineAutoregressive { SPLINE } else { AFFINE };
@@ -286,6 +284,11 @@ fn append_step(
         }
         Family::Gmm | Family::Gaussian => {}
     }
+}
+
+/// Every other one of `order` from its first on, then the others.
+fn apart(order: impl Iterator<Item = usize> + Clone) -> Vec<usize> {
+    order.clone().step_by(2).chain(order.skip(1).step_by(2)).collect()
 }
 
 /// The half that coupling `number` transforms.

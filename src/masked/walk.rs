@@ -41,6 +41,7 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
         let context = if cfg!(feature = "context") { self.context } else { &[] };
         let [a, b, c] = &mut self.layers;
         let [k, l, m] = &mut *self.scratch;
+        // Each is asked first, for a call in vain costs more.
         if a.is_ready(context.len() + known.len()) {
             a.list_given(context, known, k);
         }
