@@ -112,13 +112,14 @@ impl<'m> Masked<'m> {
     fn columns(&self, layer: usize, block: usize) -> usize {
         let width = |layer: usize| self.widths.get(layer).map(|width| *width as usize);
         let known = match width(layer) {
-            Some(width) => self.degrees.degree(width, block * ROWS),
+            Some(width) => self.degrees.degree(layer, width, block * ROWS),
             None => {
                 let behind = (block / self.map.blocks() + 1) * self.map.group();
                 behind.min(self.degrees.features) - 1
             }
         };
-        self.degrees.seen(self.periodic, layer.checked_sub(1).and_then(width), known)
+        let before = layer.checked_sub(1).and_then(|layer| Some((layer, width(layer)?)));
+        self.degrees.seen(self.periodic, before, known)
     }
 
     /// Blocks of each layer.

@@ -402,11 +402,11 @@ impl Layer {
                 let (output, hidden) = network.split_last().expect("a network has an output layer");
                 let seen = |before, known| degrees.seen(periodic, before, known);
                 let (mut before, mut counts, mut matrices) = (None, Vec::new(), Vec::new());
-                for linear in hidden {
-                    let columns = |row| seen(before, degrees.degree(linear.rows, row));
+                for (layer, linear) in hidden.iter().enumerate() {
+                    let columns = |row| seen(before, degrees.degree(layer, linear.rows, row));
                     let blocks = blocks(linear.rows);
                     counts.extend(linear.append(&mut matrices, blocks, |row| row, columns));
-                    before = Some(linear.rows);
+                    before = Some((layer, linear.rows));
                 }
                 let place = |row: usize| map.row(row % features, row / features);
                 let columns = |row: usize| seen(before, row % features);

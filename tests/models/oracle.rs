@@ -210,15 +210,18 @@ fn masked(network: &[Linear], degrees: Degrees, periodic: &[bool]) -> Vec<Linear
     let last = layers.len() - 1;
     for (number, linear) in layers.iter_mut().enumerate() {
         for row in 0..linear.rows {
-            let own =
-                if number == last { row % features } else { degrees.degree(linear.rows, row) };
+            let own = if number == last {
+                row % features
+            } else {
+                degrees.degree(number, linear.rows, row)
+            };
             for (column, before) in before.iter().enumerate() {
                 if *before > own {
                     linear.weights[row * linear.columns + column] = 0.0;
                 }
             }
         }
-        before = (0..linear.rows).map(|row| degrees.degree(linear.rows, row)).collect();
+        before = (0..linear.rows).map(|row| degrees.degree(number, linear.rows, row)).collect();
     }
     layers
 }

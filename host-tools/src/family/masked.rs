@@ -33,8 +33,9 @@ impl Masked {
         let columns =
             |feature: usize| vec![feature + 1; 1 + usize::from(periodic.contains(feature))];
         let mut before = [vec![0; context], (0..features).flat_map(columns).collect()].concat();
-        for width in hidden {
-            let own: Vec<usize> = (0..*width).map(|unit| degrees.degree(*width, unit)).collect();
+        for (layer, width) in hidden.iter().enumerate() {
+            let degree = |unit| degrees.degree(layer, *width, unit);
+            let own: Vec<usize> = (0..*width).map(degree).collect();
             layers.push(linear(before.len(), *width, 1.0, random, device));
             masks.push(mask(&before, &own, device));
             before = own;

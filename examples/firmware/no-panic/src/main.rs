@@ -67,7 +67,8 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
         view(member);
     }
     let degrees = Degrees { features: black_box(9), context: black_box(0) };
-    black_box(degrees.units(black_box(64), degrees.degree(black_box(64), black_box(3))));
+    let (layer, width) = (black_box(0), black_box(64));
+    black_box(degrees.units(layer, width, degrees.degree(layer, width, black_box(3))));
     Ok(flow.score(&x)? + flow.log_density(&x)?)
 }
 
