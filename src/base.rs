@@ -367,7 +367,7 @@ fn fill_normal<M: Math, R: Rng>(
     for pair in z.chunks_mut(2) {
         let (u, v, square) = in_disc(random)?;
         let radius = temperature * M::sqrt(-2.0 * M::ln(square) / square);
-        for (z, direction) in pair.iter_mut().zip([u, v]) {
+        for (z, direction) in pair.iter_mut().zip(&[u, v]) {
             *z = bounded(direction * radius);
         }
     }

@@ -45,11 +45,8 @@ impl<'a> Inputs<'a> {
 impl<'a> Listed<'a> {
     /// Those behind the first `count`.
     #[inline(always)]
-    pub fn behind(self, count: usize) -> Self {
-        Self {
-            values: self.values.get(count..).unwrap_or_default(),
-            numbers: self.numbers.get(count..).unwrap_or_default(),
-        }
+    pub fn behind(self, count: usize) -> Option<Self> {
+        Some(Self { values: self.values.get(count..)?, numbers: self.numbers.get(count..)? })
     }
 }
 
@@ -67,13 +64,10 @@ impl<'s> Units<'s> {
         Self { values, numbers }
     }
 
-    /// The first `count` listed.
+    /// The first `count` listed, if there is room for so many.
     #[inline(always)]
-    pub(crate) fn listed(&self, count: usize) -> Listed<'_> {
-        Listed {
-            values: self.values.get(..count).unwrap_or_default(),
-            numbers: self.numbers.get(..count).unwrap_or_default(),
-        }
+    pub(crate) fn listed(&self, count: usize) -> Option<Listed<'_>> {
+        Some(Listed { values: self.values.get(..count)?, numbers: self.numbers.get(..count)? })
     }
 
     /// Lists the positive ones of `sums`, whose first row is unit `number`, behind the first
@@ -85,9 +79,12 @@ impl<'s> Units<'s> {
         [a, b, c, d, e, f, g, h]: &Block,
         number: u16,
     ) -> usize {
+        // A number has 16 bits, so the end does not overflow.
+        let first = usize::from(listed as u16);
+        let places = first..first + ROWS;
         let (Some(values), Some(numbers)) = (
-            self.values.get_mut(listed..).and_then(|values| values.first_chunk_mut()),
-            self.numbers.get_mut(listed..).and_then(|numbers| numbers.first_chunk_mut()),
+            self.values.get_mut(places.clone()).and_then(|values| values.first_chunk_mut()),
+            self.numbers.get_mut(places).and_then(|numbers| numbers.first_chunk_mut()),
         ) else {
             return 0;
         };
@@ -183,12 +180,6 @@ fn each<'m>(
     weights
 }
 
-/// start + the columns of `inputs`, as far as there are such columns.
-#[inline(never)]
-pub(crate) fn add_listed(start: &Block, columns: &[Block], inputs: Listed) -> Block {
-    listed(*start, columns, inputs)
-}
-
 /// sums + the columns of `context` and of `values`, as many as there are of both.
 #[inline(always)]
 pub(crate) fn seen(sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
@@ -276,23 +267,6 @@ fn each_listed(mut sums: Block, columns: &[Block], inputs: Listed) -> Block {
         sums = accumulate(sums, column, *value);
     }
     sums
-}
-
-/// The rows `place` and `place` + [`ROWS`] / 2 of sums + the columns of `inputs`, as far as there
-/// are such columns.
-#[inline(always)]
-pub(crate) fn pair(sums: &Block, columns: &[Block], inputs: Listed, place: usize) -> [f32; 2] {
-    let place = place % (ROWS / 2);
-    let rows = |column: &Block| (column[place], column[place + ROWS / 2]);
-    let (mut a, mut b) = rows(sums);
-    for (value, number) in inputs.values.iter().zip(inputs.numbers) {
-        let Some(column) = columns.get(usize::from(*number)) else { break };
-        // Both products first: neither sum then waits for its own.
-        let (s, t) = rows(column);
-        let (s, t) = (s * value, t * value);
-        (a, b) = (a + s, b + t);
-    }
-    [a, b]
 }
 
 /// sums + value column, spelled out so that it stays in registers at every optimisation level.

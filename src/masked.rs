@@ -23,7 +23,7 @@ mod walk;
 
 use crate::Error;
 use crate::bijection::{Record, Sizes};
-use crate::kernel::{Block, Listed, ROWS, blocks};
+use crate::kernel::{Block, Listed, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
 use crate::periodic::Periodic;
 use crate::scalar::ScalarMap;
@@ -151,18 +151,19 @@ impl<'m> Masked<'m> {
         scratch: &'s mut Scratch<'_>,
     ) -> Outputs<'m, 's> {
         let mut next = self.blocks();
-        let mut inputs: Option<(Layer, Listed)> = None;
+        let mut before: Option<(Layer, &Units)> = None;
         for (units, width) in scratch.iter_mut().zip(self.hidden()) {
             let (mut layer, behind) = Layer::of(next, blocks(width));
-            match inputs {
+            match before {
                 None => layer.list_given(context, row, units),
-                Some((before, inputs)) => layer.list_listed(before.units(), inputs, units),
+                Some((before, inputs)) => layer.list_listed(&before, inputs, units),
             }
             next = Blocks::new(behind, layer.behind());
-            inputs = Some((layer, units.listed(layer.listed())));
+            before = Some((layer, units));
         }
         // No network is without hidden layers.
-        let inputs = inputs.map(|(_, inputs)| inputs).unwrap_or_default();
+        let inputs = before.and_then(|(layer, units)| units.listed(layer.listed()));
+        let inputs = inputs.unwrap_or_default();
         Outputs { blocks: next, inputs }
     }
 }

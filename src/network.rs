@@ -124,7 +124,7 @@ fn rectified<'s>(
     listed: Option<usize>,
 ) -> Inputs<'s> {
     match listed {
-        Some(listed) => Inputs::Active(units.listed(listed)),
+        Some(listed) => Inputs::Active(units.listed(listed).unwrap_or_default()),
         None => Inputs::All(values.values(count)),
     }
 }

@@ -129,7 +129,8 @@ impl ScalarMap {
         let mut log_det_jacobian = 0.0;
         match self {
             Self::Affine { clip } => {
-                for (values, block) in values.chunks_mut(GROUP).zip(outputs) {
+                for values in values.chunks_mut(GROUP) {
+                    let Some(block) = outputs.next() else { break };
                     let (shifts, log_scales) = block.split_at(GROUP);
                     for ((value, shift), raw) in values.iter_mut().zip(shifts).zip(log_scales) {
                         let map = Affine::new(*shift, *raw, clip);

@@ -85,17 +85,16 @@ impl<'m> Autoregressive<'m> {
         for feature in 0..row.len() {
             let Some((known, [value, ..])) = row.split_at_mut_checked(feature) else { break };
             let (mapped, log_slope) = match self.map {
-                ScalarMap::Affine { clip } => {
-                    walk.affine(known, clip).apply::<M>(direction, *value)
-                }
                 ScalarMap::Spline { bound } if cfg!(feature = "spline") => {
                     let seen = work.row.get(..columns).unwrap_or_default();
                     let parameters = walk.spline(if periodic.is_empty() { known } else { seen });
                     let bound = if periodic.contains(feature) { None } else { Some(bound) };
                     crate::spline::apply::<M>(direction, &parameters, bound, *value)
                 }
-                // Refused by `check`.
-                ScalarMap::Spline { .. } => (*value, 0.0),
+                // A spline without its feature is refused by `check`.
+                ScalarMap::Affine { clip } | ScalarMap::Spline { bound: clip } => {
+                    walk.affine(known, clip).apply::<M>(direction, *value)
+                }
             };
             *value = mapped;
             if !periodic.is_empty() {

@@ -37,7 +37,8 @@ impl<'m> Blocks<'m> {
     /// The next one's sums over `inputs`.
     #[inline(always)]
     pub fn sums(&mut self, inputs: Listed) -> Option<Block> {
-        self.next().map(|(bias, columns)| kernel::add_listed(bias, columns, inputs))
+        let (bias, columns) = self.next()?;
+        Some(kernel::listed(*bias, columns, inputs))
     }
 }
 
@@ -118,10 +119,11 @@ impl<'m> Layer<'m> {
         });
     }
 
-    /// The same of a layer behind another, of whose units `known` are computed and `inputs` listed.
+    /// The same of a layer behind `before`, whose units `inputs` lists.
     #[inline(never)]
-    pub fn list_listed(&mut self, known: usize, inputs: Listed, units: &mut Units) {
-        self.list(known, units, |bias, own| kernel::listed(*bias, own, inputs));
+    pub fn list_listed(&mut self, before: &Layer, inputs: &Units, units: &mut Units) {
+        let Some(inputs) = inputs.listed(before.listed) else { return };
+        self.list(before.units, units, |bias, own| kernel::listed(*bias, own, inputs));
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 
 use super::Masked;
 use super::layer::{Blocks, Layer};
-use crate::kernel::{self, Block, Listed, Units, blocks};
+use crate::kernel::{self, Block, Units, blocks};
 use crate::network::{MAX_HIDDEN, Scratch};
 use crate::scalar::{Affine, GROUP};
 use crate::spline::Spline;
@@ -49,13 +49,13 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
             return (&mut self.output, k, a.listed());
         }
         if b.is_ready(a.units()) {
-            b.list_listed(a.units(), k.listed(a.listed()), l);
+            b.list_listed(a, k, l);
         }
         if self.count == 2 {
             return (&mut self.output, l, b.listed());
         }
         if c.is_ready(b.units()) {
-            c.list_listed(b.units(), l.listed(b.listed()), m);
+            c.list_listed(b, l, m);
         }
         (&mut self.output, m, c.listed())
     }
@@ -72,43 +72,43 @@ impl<'m, 's, 'w> Walk<'m, 's, 'w> {
     #[inline(always)]
     pub fn spline(&mut self, known: &[f32]) -> [Block; Spline::BLOCKS] {
         let (output, units, listed) = self.output(known);
-        let mut parameters = [Block::default(); Spline::BLOCKS];
-        for own in &mut parameters {
-            let Some(sums) = output.blocks.sums(units.listed(listed)) else { break };
-            *own = sums;
-        }
-        parameters
+        let inputs = units.listed(listed).unwrap_or_default();
+        core::array::from_fn(|_| output.blocks.sums(inputs).unwrap_or_default())
     }
 }
 
-/// How far the output layer has come.
+/// How far the output layer of affine maps has come.
 struct Output<'m> {
     /// The blocks that are not begun.
     blocks: Blocks<'m>,
     /// The columns of the one that is,
     columns: &'m [Block],
-    /// its sums over the units listed when it was begun,
+    /// its sums over the units listed so far,
     sums: Block,
-    /// and how many those were.
+    /// and how many those are.
     used: usize,
 }
 
 impl Output<'_> {
-    /// The shift and the raw log-scale of feature `place` of the four that a block serves, from the
-    /// `listed` first of `units`. For the first one all rows are summed; the others add to theirs
-    /// what was not known then.
+    /// The shift and the raw log-scale of feature `place` of the four that a block serves, whose
+    /// inputs are the `listed` first of `units`. All of the block's sums go on with what was not
+    /// known before: it is zero in the rows that do not see it.
     #[inline(always)]
     fn rows(&mut self, place: usize, units: &Units, listed: usize) -> [f32; 2] {
+        let (mut sums, mut used) = (self.sums, self.used);
         if place == 0
             && let Some((bias, columns)) = self.blocks.next()
         {
-            let sums = kernel::add_listed(bias, columns, units.listed(listed));
-            (self.columns, self.sums, self.used) = (columns, sums, listed);
+            self.columns = columns;
+            (sums, used) = (*bias, 0);
         }
-        let new = match self.used == listed {
-            true => Listed::default(),
-            false => units.listed(listed).behind(self.used),
-        };
-        kernel::pair(&self.sums, self.columns, new, place)
+        if place == 0 || used < listed {
+            if let Some(new) = units.listed(listed).and_then(|all| all.behind(used)) {
+                sums = kernel::listed(sums, self.columns, new);
+            }
+            (self.sums, self.used) = (sums, listed);
+        }
+        let rows = &self.sums[place % GROUP..];
+        [rows[0], rows[GROUP]]
     }
 }

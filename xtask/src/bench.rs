@@ -40,6 +40,14 @@ pub struct Arguments {
     train: Vec<String>,
 }
 
+impl Arguments {
+    /// To measure the models with these parts of names.
+    pub fn of(names: &[&str]) -> Self {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Self { names, ..Self::default() }
+    }
+}
+
 /// One row of the table: means over the traced rows, and bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {

@@ -62,7 +62,7 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
     // The masked layers have loops of their own around the kernel's.
     let mut kernel = firmware::functions(&elf, "flowlet::kernel::")?;
     kernel.extend(firmware::functions(&elf, "flowlet::masked::")?);
-    // A walk's outputs are computed where their map is, which has two products a feature itself.
+    // Their outputs are computed where their map is, which has two products a feature itself.
     kernel.extend(firmware::functions(&elf, "flowlet::bijection::autoregressive::")?);
     let mut calls: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
     let mut open: Option<(&String, u64, Cost)> = None;
