@@ -41,7 +41,7 @@ impl Degrees {
     pub fn units(self, layer: usize, width: usize, known: usize) -> usize {
         let (least, count) = self.range();
         let blocks = blocks(width);
-        // The blocks below this many over `count` are among them.
+        // `count` times the number of their blocks, before that is rounded.
         let product = blocks * (known + 1).saturating_sub(least);
         let known = match blocks {
             1 => usize::from(known >= self.middle()),

@@ -209,19 +209,19 @@ fn masked(network: &[Linear], degrees: Degrees, periodic: &[bool]) -> Vec<Linear
     let mut layers = network.to_vec();
     let last = layers.len() - 1;
     for (number, linear) in layers.iter_mut().enumerate() {
-        for row in 0..linear.rows {
-            let own = if number == last {
-                row % features
-            } else {
-                degrees.degree(number, linear.rows, row)
-            };
+        let degree = |row| match number == last {
+            true => row % features,
+            false => degrees.degree(number, linear.rows, row),
+        };
+        let own: Vec<usize> = (0..linear.rows).map(degree).collect();
+        for (row, own) in own.iter().enumerate() {
             for (column, before) in before.iter().enumerate() {
-                if *before > own {
+                if before > own {
                     linear.weights[row * linear.columns + column] = 0.0;
                 }
             }
         }
-        before = (0..linear.rows).map(|row| degrees.degree(number, linear.rows, row)).collect();
+        before = own;
     }
     layers
 }

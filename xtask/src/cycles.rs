@@ -59,11 +59,11 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
     if functions.is_empty() {
         bail!("{path:?} has no function `measured_*`");
     }
-    // The masked layers have loops of their own around the kernel's.
-    let mut kernel = firmware::functions(&elf, "flowlet::kernel::")?;
-    kernel.extend(firmware::functions(&elf, "flowlet::masked::")?);
-    // Their outputs are computed where their map is, which has two products a feature itself.
-    kernel.extend(firmware::functions(&elf, "flowlet::bijection::autoregressive::")?);
+    // The masked layers have loops of their own around the kernel's, and their outputs are computed
+    // where their map is, which has two products a feature itself.
+    let prefixes =
+        ["flowlet::kernel::", "flowlet::masked::", "flowlet::bijection::autoregressive::"];
+    let kernel = firmware::functions(&elf, &prefixes)?;
     let mut calls: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
     let mut open: Option<(&String, u64, Cost)> = None;
     let mut before: Option<(u64, &Instruction)> = None;

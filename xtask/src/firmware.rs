@@ -126,12 +126,15 @@ pub fn measured(elf: &[u8]) -> Result<BTreeMap<u64, String>> {
     Ok(measured.collect())
 }
 
-/// The addresses of the functions whose names start with `prefix`.
-pub fn functions(elf: &[u8], prefix: &str) -> Result<Vec<Range<u64>>> {
+/// The addresses of the functions whose names start with one of `prefixes`.
+pub fn functions(elf: &[u8], prefixes: &[&str]) -> Result<Vec<Range<u64>>> {
     let file = object::File::parse(elf).context("not an ELF file")?;
     let functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let named = functions
-        .filter(|symbol| symbol.name().is_ok_and(|name| demangle(name).starts_with(prefix)));
+    let is_named = |name: &str| {
+        let name = demangle(name);
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let named = functions.filter(|symbol| symbol.name().is_ok_and(is_named));
     let addresses = named.map(|symbol| {
         let start = symbol.address() & !1;
         start..start + symbol.size()
