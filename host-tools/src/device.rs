@@ -13,8 +13,8 @@ use flowlet::{
 };
 use rand::Rng;
 
-use crate::dataset::Table;
 use crate::error::{Error, Result};
+use crate::rows::dataset::Table;
 
 /// Reads a model file into aligned memory; nothing is checked yet.
 pub fn read(path: &Path) -> Result<ModelFile> {

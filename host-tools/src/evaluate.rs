@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::dataset::Table;
 use crate::device;
 use crate::error::Result;
+use crate::rows::dataset::Table;
 
 /// Evaluate a model on labelled rows.
 ///
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         row.clear();
         for column in &columns {
-            row.push(table.value(*column)?);
+            row.push(table.value(*column)? as f32);
         }
         scores.push((-device.log_density(&row)?, anomaly));
     }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::dataset::Table;
 use crate::device;
 use crate::error::Result;
 use crate::output;
+use crate::rows::dataset::Table;
 
 /// Score the rows of a CSV file.
 ///
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     while table.advance()? {
         row.clear();
         for column in &columns {
-            row.push(table.value(*column)?);
+            row.push(table.value(*column)? as f32);
         }
         let log_density = device.log_density(&row)?;
         let anomaly = match threshold {

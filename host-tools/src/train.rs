@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use flowlet::write::ModelFile;
 use flowlet::{Libm, Math, Micromath};
 
-use crate::calibrate;
 use crate::device;
-use crate::ensemble::{Combine, Member};
 use crate::error::{Error, Result};
-use crate::export;
 use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
-use crate::fit::{self, Fitted, Options};
 use crate::output::Draft;
-use crate::preprocess::{self, Column, Period};
-use crate::progress::Progress;
-use crate::selection::{self, Base, Candidate, Choice};
-use crate::split::{self, Split};
-use crate::transform::{self, Marginal, Transform};
+use crate::rows::split::{self, Split};
+use crate::rows::standardise::{self, Column, Period};
+use crate::training::calibrate;
+use crate::training::ensemble::{Combine, Member};
+use crate::training::export;
+use crate::training::fit::{self, Fitted, Options};
+use crate::training::progress::Progress;
+use crate::training::selection::{self, Base, Candidate, Choice};
+use crate::training::transform::{self, Marginal, Transform};
 
 /// Time for all candidates of `--family auto`.
 const AUTO_TIME: Duration = Duration::from_secs(600);
@@ -194,7 +194,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         arguments.seed,
     )?;
     arguments.check_image(&split)?;
-    let columns = preprocess::fit(&split.training, &arguments.periodic)?;
+    let columns = standardise::fit(&split.training, &arguments.periodic)?;
     let job = Job { arguments, split: &split, columns: &columns };
     job.warn();
     let trained = match arguments.family {
@@ -341,7 +341,9 @@ impl Job<'_> {
             time_limit,
         };
         let progress = Progress::new(options.epochs);
-        let (training, stopping) = (&split.training.values, &split.early_stopping.values);
+        let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<_>>();
+        let training = &single(&split.training.values);
+        let stopping = &single(&split.early_stopping.values);
         let fitted = fit::fit(&options, training, stopping, columns, |epoch| progress.show(epoch));
         progress.finish();
         fitted
@@ -350,7 +352,8 @@ impl Job<'_> {
     /// The model file of `members`, which says how they came about.
     fn export(&self, members: &[Member], origin: &Origin) -> Result<ModelFile> {
         let Split { training, held_out, .. } = self.split;
-        let bytes: Vec<u8> = training.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            training.values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect();
         let stepped = self.columns.iter().filter(|column| column.step.is_some());
         let stepped: Vec<_> = stepped.map(|column| column.feature.name.as_str()).collect();
         let mut provenance = vec![

@@ -133,7 +133,7 @@ fn gamma_ratio(x: Tensor<2>) -> Tensor<2> {
     x.log() * 0.5 + series * inverse - steps
 }
 
-/// A mixture of Gaussians, trained with the flow or, alone, by [`crate::mixture`].
+/// A mixture of Gaussians, trained with the flow or, alone, by [`crate::training::mixture`].
 #[derive(Module, Debug)]
 pub struct Mixture {
     /// The weights are their softmax, shape \[K\].

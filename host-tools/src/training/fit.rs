@@ -23,9 +23,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
-use crate::mixture;
-use crate::preprocess::{self, Column};
-use crate::transform::{self, Transform};
+use crate::rows::standardise::{self, Column};
+use crate::training::mixture;
+use crate::training::transform::{self, Transform};
 
 /// Rows of one validation pass.
 const VALIDATION_BATCH: usize = 1024;
@@ -186,7 +186,7 @@ pub fn fit(
     let sizes = Sizes {
         features: columns.len() - options.context,
         context: options.context,
-        periodic: preprocess::periodic(columns),
+        periodic: standardise::periodic(columns),
     };
     let transform = {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);

@@ -21,7 +21,7 @@ use flowlet::write::ModelFile;
 use crate::device::{self, Summary};
 use crate::error::{Error, Result};
 use crate::family::Family;
-use crate::fit::Fitted;
+use crate::training::fit::Fitted;
 
 /// What is tried, in this order, so that little time is spent where it suffices: first those
 /// without layers, which take seconds. Rows that were not trained on are mostly more probable
@@ -337,8 +337,8 @@ mod tests {
 
     use super::*;
     use crate::family::Flow;
-    use crate::fit::Epoch;
-    use crate::transform::Transform;
+    use crate::training::fit::Epoch;
+    use crate::training::transform::Transform;
 
     fn fitted(validation_loss: f64) -> Fitted {
         let best = Epoch { number: 1, training_loss: 0.0, validation_loss, best: 1 };

@@ -8,8 +8,8 @@ use flowlet::write::{Base, Description, Feature, Layer, ModelFile};
 use flowlet::{Libm, Memory, Model};
 
 use crate::error::Result;
-use crate::marginal;
-use crate::mixture;
+use crate::training::marginal;
+use crate::training::mixture;
 
 /// Gain of a feature's log-density on further rows, nats, from which on `auto` transforms it.
 const GAIN: f64 = 0.1;

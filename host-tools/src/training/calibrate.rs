@@ -2,9 +2,9 @@
 
 use flowlet::Threshold;
 
-use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::error::Result;
+use crate::rows::dataset::Dataset;
 
 /// Rows from which on `false_alarm_rate` can be met: with fewer, even the largest score lets
 /// more rows through.
@@ -24,7 +24,8 @@ pub fn threshold(
 ) -> Result<Threshold> {
     let mut scores = Vec::new();
     for row in rows.rows() {
-        scores.push(-device.log_density(row)?);
+        let row: Vec<f32> = row.iter().map(|x| *x as f32).collect();
+        scores.push(-device.log_density(&row)?);
     }
     let score = quantile(&mut scores, false_alarm_rate);
     Ok(Threshold { rows: scores.len() as u32, false_alarm_rate: false_alarm_rate as f32, score })

@@ -2,12 +2,12 @@
 
 use flowlet::write::{self, Description, ModelFile};
 
-use crate::calibrate;
-use crate::dataset::Dataset;
 use crate::device;
-use crate::ensemble::{Combine, Member};
 use crate::error::Result;
-use crate::preprocess::Column;
+use crate::rows::dataset::Dataset;
+use crate::rows::standardise::Column;
+use crate::training::calibrate;
+use crate::training::ensemble::{Combine, Member};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
@@ -33,7 +33,11 @@ pub fn export(
     let mut device = device::open(&draft, "the trained model")?;
     description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
-    let vectors = held_out.rows().take(VECTORS - 1).map(<[f32]>::to_vec).chain([far]);
+    let vectors = held_out
+        .rows()
+        .take(VECTORS - 1)
+        .map(|row| row.iter().map(|x| *x as f32).collect())
+        .chain([far]);
     for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
         let log_density = device.log_density(&row)?;
         description.self_test.push((row, log_density));

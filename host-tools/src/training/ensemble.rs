@@ -5,8 +5,8 @@
 
 use flowlet::write::Combination;
 
-use crate::fit::Fitted;
-use crate::selection::Candidate;
+use crate::training::fit::Fitted;
+use crate::training::selection::Candidate;
 
 /// What the log-densities of the flows come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

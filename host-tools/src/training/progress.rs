@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::fit::Epoch;
+use crate::training::fit::Epoch;
 
 /// A bar on a terminal, a line now and then elsewhere.
 pub struct Progress {

@@ -21,14 +21,28 @@ pub struct Dataset {
     pub path: String,
     /// Names of the columns.
     pub names: Vec<String>,
-    /// Row-major, in raw units.
-    pub values: Vec<f32>,
+    /// Row-major, in raw units, as read: f32 comes after what is subtracted from a column.
+    pub values: Vec<f64>,
+    /// Of each row, its line in the file, from 1.
+    pub lines: Vec<u64>,
 }
 
 impl Dataset {
     /// The rows, each as long as `names`.
-    pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, f64> {
         self.values.chunks_exact(self.names.len())
+    }
+
+    /// The rows at `places`, in that order.
+    pub fn part(&self, places: &[usize]) -> Self {
+        let width = self.names.len();
+        let row = |place: &usize| &self.values[place * width..][..width];
+        Self {
+            path: self.path.clone(),
+            names: self.names.clone(),
+            values: places.iter().flat_map(row).copied().collect(),
+            lines: places.iter().map(|place| self.lines[*place]).collect(),
+        }
     }
 
     /// Number of the column called `name`.
@@ -153,16 +167,16 @@ impl Table {
     }
 
     /// The value of a cell of the present row.
-    pub fn value(&self, column: usize) -> Result<f32> {
+    pub fn value(&self, column: usize) -> Result<f64> {
         let text = self.text(column);
         let refuse = |found, advice| Err(self.cell_error(column, found, "finite number", advice));
-        match text.parse::<f32>() {
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() && !(value as f32).is_finite() => {
+                refuse(format!("{text}, beyond f32 (3.4e38)"), ": use a larger unit")
+            }
             Ok(value) if value.is_finite() => Ok(value),
             Ok(value) if value.is_nan() => {
                 refuse("NaN".into(), ": remove the row or repair the sensor")
-            }
-            Ok(_) if text.parse::<f64>().is_ok_and(f64::is_finite) => {
-                refuse(format!("{text}, beyond f32 (3.4e38)"), ": use a larger unit")
             }
             Ok(_) => refuse("infinite".into(), ": remove the row or repair the sensor"),
             Err(_) if text.is_empty() => refuse("empty".into(), ": fill it or remove the row"),
@@ -184,15 +198,16 @@ impl Table {
     /// Reads all rows of the columns called `names`, in that order.
     pub fn read_columns(&mut self, names: Vec<String>) -> Result<Dataset> {
         let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>>>()?;
-        let mut values = Vec::new();
+        let (mut values, mut lines) = (Vec::new(), Vec::new());
         while self.advance()? {
+            lines.push(self.line());
             for column in &columns {
                 values.push(self.value(*column)?);
             }
         }
         match values.is_empty() {
             true => Err(Error::NoRows { path: self.path.clone() }),
-            false => Ok(Dataset { path: self.path.clone(), names, values }),
+            false => Ok(Dataset { path: self.path.clone(), names, values, lines }),
         }
     }
 }

@@ -7,8 +7,8 @@ use flowlet::{Periodic, Standardisation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::dataset::Dataset;
 use crate::error::Result;
+use crate::rows::dataset::Dataset;
 
 /// Values further than this many standard deviations from the mean do not count in either.
 pub const WILD: f64 = 20.0;
@@ -80,7 +80,7 @@ impl FromStr for Period {
 /// Fits every column of `dataset`; those of `periods`, which it must have, lie on circles.
 pub fn fit(dataset: &Dataset, periods: &[Period]) -> Result<Vec<Column>> {
     let column = |(index, name): (usize, &String)| {
-        let values: Vec<f32> = dataset.rows().map(|row| row[index]).collect();
+        let values: Vec<f32> = dataset.rows().map(|row| row[index] as f32).collect();
         fit_column(name, values)
     };
     let mut columns: Vec<Column> = dataset.names.iter().enumerate().map(column).collect();
@@ -89,7 +89,8 @@ pub fn fit(dataset: &Dataset, periods: &[Period]) -> Result<Vec<Column>> {
         let own = &mut columns[index];
         let feature = &mut own.feature;
         (feature.centre, feature.scale, feature.periodic) = (*centre, *half, true);
-        let values: Vec<f32> = dataset.rows().map(|row| own.standardise(row[index])).collect();
+        let values: Vec<f32> =
+            dataset.rows().map(|row| own.standardise(row[index] as f32)).collect();
         own.deviation = circular_deviation(&values);
     }
     Ok(columns)

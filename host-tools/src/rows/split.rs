@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::dataset::{Dataset, Table};
 use crate::error::{Error, Result};
+use crate::rows::dataset::{Dataset, Table};
 
 /// Fewest training rows.
 const MINIMUM_ROWS: usize = 50;
@@ -70,9 +70,9 @@ fn divide(dataset: &Dataset, count: usize, random: &mut ChaCha8Rng) -> (Dataset,
     chosen[..count].fill(true);
     chosen.shuffle(random);
     let part = |wanted: bool| {
-        let rows = dataset.rows().zip(&chosen).filter(|(_, chosen)| **chosen == wanted);
-        let values = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-        Dataset { path: dataset.path.clone(), names: dataset.names.clone(), values }
+        let is_wanted = |place: &usize| chosen[*place] == wanted;
+        let places: Vec<usize> = (0..chosen.len()).filter(is_wanted).collect();
+        dataset.part(&places)
     };
     (part(true), part(false))
 }
