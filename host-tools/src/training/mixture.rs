@@ -2,8 +2,8 @@
 //! 1977), their number by the Bayesian information criterion (Schwarz 1978).
 //!
 //! Each number of Gaussians starts several times from k-means++ (Arthur and Vassilvitskii 2007,
-//! "k-means++: the advantages of careful seeding"), and the start that is best after a few steps
-//! goes on (Biernacki et al. 2003, "Choosing starting values for the EM algorithm"). All of it is in
+//! "k-means++: the advantages of careful seeding"), and the starts that are best after a few steps
+//! go on (Biernacki et al. 2003, "Choosing starting values for the EM algorithm"). All of it is in
 //! f64, and sums of densities are log-sum-exps.
 
 use std::ops::RangeInclusive;
@@ -20,11 +20,14 @@ use crate::rows::standardise::WILD;
 /// Added to the variances, standardised units: the first with which the fit succeeds.
 const REGULARISERS: [f64; 3] = [1e-6, 1e-4, 1e-2];
 /// Of the mean log-likelihood, nats: less gain ends the iteration.
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f64 = 1e-5;
 const MAX_STEPS: usize = 500;
-/// Starts of each number of Gaussians, and the steps after which one of them goes on.
-const STARTS: usize = 4;
-const FIRST_STEPS: usize = 10;
+/// Starts of each number of Gaussians, on at most so many of the rows, and the steps after which the
+/// best few of them go on with all.
+const STARTS: usize = 10;
+const FIRST_STEPS: usize = 25;
+const FIRST_ROWS: usize = 5000;
+const KEPT: usize = 3;
 /// Steps of k-means at each start.
 const K_MEANS_STEPS: usize = 10;
 
@@ -79,17 +82,19 @@ fn fit_number(
 ) -> Option<(Mixture, f64)> {
     let starts = if number == 1 { 1 } else { STARTS };
     let mut begun: Vec<(Mixture, f64)> = Vec::new();
+    let some = rows.some(FIRST_ROWS, random);
     for _ in 0..starts {
-        let start = Mixture::start(rows, number, regulariser, random);
-        begun.extend(start.and_then(|start| start.climb(rows, FIRST_STEPS, regulariser)));
+        let start = Mixture::start(&some, number, regulariser, random);
+        begun.extend(start.and_then(|start| start.climb(&some, FIRST_STEPS, regulariser)));
     }
     begun.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    begun.truncate(KEPT);
     let needed = (rows.features + 1) as f64 / rows.count() as f64;
     let ends = begun.into_iter().filter_map(|(start, _)| start.climb(rows, MAX_STEPS, regulariser));
     let is_sound = |(mixture, _): &(Mixture, f64)| {
         number == 1 || mixture.gaussians.iter().all(|gaussian| gaussian.weight >= needed)
     };
-    { ends }.find(is_sound)
+    ends.filter(is_sound).max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 /// Standardised rows, row-major.
@@ -109,6 +114,15 @@ impl Rows {
 
     fn row(&self, number: usize) -> &[f64] {
         &self.values[number * self.features..][..self.features]
+    }
+
+    /// At most `most` rows by chance, in their order.
+    fn some(&self, most: usize, random: &mut ChaCha8Rng) -> Self {
+        let chosen = rand::seq::index::sample(random, self.count(), most.min(self.count()));
+        let mut chosen = chosen.into_vec();
+        chosen.sort_unstable();
+        let values = chosen.into_iter().flat_map(|number| self.row(number)).copied().collect();
+        Self { features: self.features, values }
     }
 }
 
