@@ -1,22 +1,43 @@
 //! Which rows training sees, which stop it, and which it never sees.
-
-use std::path::Path;
+//!
+//! Rows in time order are divided by blocks, so that a row and its neighbours stand on one side;
+//! blocks are longer than the rows' correlation time, and each operating point has its own.
 
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::rows::dataset::{Dataset, Table};
+use crate::rows::copies::Copies;
+use crate::rows::damage::Damage;
+use crate::rows::dataset::Dataset;
+use crate::rows::order::Order;
 
 /// Fewest training rows.
 const MINIMUM_ROWS: usize = 50;
-/// Fewest rows for early stopping and for the threshold.
+/// Fewest rows for early stopping and for the threshold, each.
 const MINIMUM_HELD_OUT: usize = 4;
+/// Most and fewest blocks.
+const BLOCKS: (usize, usize) = (50, 10);
+/// Length of a block, in correlation times.
+const CORRELATION_TIMES: f64 = 3.0;
+/// Share of rows that repeat others by nature up to which those stay on one side.
+const REPEATS: f64 = 0.1;
+
+/// How rows are divided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Division {
+    /// By blocks of neighbouring rows, for rows in time order.
+    #[default]
+    Blocks,
+    /// Each row by chance, for rows in no order.
+    Random,
+}
 
 /// The three parts of the rows.
 pub struct Split {
-    /// What the weights are fitted to.
+    /// What the weights are fitted to. Where a row was left out, another one takes its place, so
+    /// that the draws of training, and with them its outcome, stay what they are.
     pub training: Dataset,
     /// What decides when training stops, and between families.
     pub early_stopping: Dataset,
@@ -24,55 +45,250 @@ pub struct Split {
     pub held_out: Dataset,
 }
 
-/// Reads the rows of `training`, without the columns named in `exclude` and with those of the
-/// context at the end, and divides them, or those of `validation`, by chance.
-pub fn split(
-    training: &Path,
-    validation: Option<&Path>,
-    exclude: &[String],
-    context: &[String],
-    seed: u64,
-) -> Result<Split> {
-    let training = Table::open(training)?.read(exclude, context)?;
-    let features = training.names.len() - context.len();
-    if !(2..=flowlet::MAX_FEATURES).contains(&features) {
-        return Err(Error::Features { path: training.path, features });
-    }
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x73_706c_6974);
-    let (training, validation) = match validation {
-        Some(path) => {
-            let validation = Table::open(path)?.read_columns(training.names.clone())?;
-            (training, validation)
-        }
-        None => {
-            let fifth = training.rows().len() / 5;
-            log::info!("{}: {fifth} rows are set aside for validation", training.path);
-            let (validation, training) = divide(&training, fifth, &mut random);
-            (training, validation)
-        }
-    };
-    let rows = training.rows().len();
-    if rows < MINIMUM_ROWS {
-        return Err(Error::TooFewRows { path: training.path, rows, minimum: MINIMUM_ROWS });
-    }
-    let half = validation.rows().len() / 2;
-    if half < MINIMUM_HELD_OUT {
-        let (path, rows) = (validation.path.clone(), validation.rows().len());
-        return Err(Error::TooFewRows { path, rows, minimum: 2 * MINIMUM_HELD_OUT });
-    }
-    let (held_out, early_stopping) = divide(&validation, half, &mut random);
-    Ok(Split { training, early_stopping, held_out })
+/// What is known of the rows to divide.
+pub struct Rows<'a> {
+    /// All of them, in their order.
+    pub dataset: &'a Dataset,
+    /// Those that are left out.
+    pub damage: &'a Damage,
+    /// Those of them that are alike.
+    pub copies: &'a Copies,
+    /// Their order.
+    pub order: &'a Order,
 }
 
-/// `count` rows of `dataset` by chance, and the rest, both in their old order.
-fn divide(dataset: &Dataset, count: usize, random: &mut ChaCha8Rng) -> (Dataset, Dataset) {
-    let mut chosen = vec![false; dataset.rows().len()];
-    chosen[..count].fill(true);
-    chosen.shuffle(random);
-    let part = |wanted: bool| {
-        let is_wanted = |place: &usize| chosen[*place] == wanted;
-        let places: Vec<usize> = (0..chosen.len()).filter(is_wanted).collect();
-        dataset.part(&places)
-    };
-    (part(true), part(false))
+/// A part of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Training,
+    EarlyStopping,
+    HeldOut,
+}
+
+/// Divides the rows: a tenth stops training, a tenth is held out.
+pub fn divide(rows: &Rows, division: Division, seed: u64) -> Result<Split> {
+    let parts = [Part::EarlyStopping, Part::HeldOut];
+    let places = rows.places(division, 10, parts, Part::Training, seed);
+    let [training, early_stopping, held_out] = rows.parts(&places);
+    let count = rows.dataset.lines.len();
+    let share = training.len() as f64 / count as f64;
+    if training.len() < MINIMUM_ROWS {
+        let minimum = (MINIMUM_ROWS as f64 / share.clamp(0.01, 0.8)).ceil() as usize;
+        return Err(too_few(rows.dataset, minimum));
+    }
+    check_validation(rows.dataset, [&early_stopping, &held_out])?;
+    Ok(Split {
+        training: rows.dataset.part(&training),
+        early_stopping: rows.dataset.part(&early_stopping),
+        held_out: rows.dataset.part(&held_out),
+    })
+}
+
+/// Divides the rows of a validation file in two, all of `training` being trained on.
+pub fn divide_validation(
+    training: &Rows,
+    validation: &Rows,
+    division: Division,
+    seed: u64,
+) -> Result<Split> {
+    let all = vec![Part::Training; training.dataset.lines.len()];
+    let [places, ..] = training.parts(&all);
+    if places.len() < MINIMUM_ROWS {
+        return Err(too_few(training.dataset, MINIMUM_ROWS));
+    }
+    let parts = [Part::EarlyStopping, Part::HeldOut];
+    let halves = validation.places(division, 2, parts, Part::Training, seed);
+    let [_, early_stopping, held_out] = validation.parts(&halves);
+    check_validation(validation.dataset, [&early_stopping, &held_out])?;
+    Ok(Split {
+        training: training.dataset.part(&places),
+        early_stopping: validation.dataset.part(&early_stopping),
+        held_out: validation.dataset.part(&held_out),
+    })
+}
+
+fn check_validation(dataset: &Dataset, parts: [&Vec<usize>; 2]) -> Result<()> {
+    match parts.iter().all(|part| part.len() >= MINIMUM_HELD_OUT) {
+        true => Ok(()),
+        false => Err(too_few(dataset, 4 * MINIMUM_HELD_OUT)),
+    }
+}
+
+fn too_few(dataset: &Dataset, minimum: usize) -> Error {
+    let (path, rows) = (dataset.path.clone(), dataset.lines.len());
+    Error::TooFewRows { path, rows, minimum }
+}
+
+impl Rows<'_> {
+    /// The part of each row: of `every` rows one for each of `parts`, the others for `rest`.
+    fn places(
+        &self,
+        division: Division,
+        every: usize,
+        parts: [Part; 2],
+        rest: Part,
+        seed: u64,
+    ) -> Vec<Part> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x73_706c_6974);
+        let count = self.dataset.lines.len();
+        let mut own = vec![rest; count];
+        match division {
+            Division::Random => {
+                let each = (count / every).max(1).min(count / 2);
+                own[..each].fill(parts[0]);
+                own[each..2 * each].fill(parts[1]);
+                own.shuffle(&mut random);
+            }
+            Division::Blocks => {
+                let blocks = self.blocks();
+                let groups = (blocks.len() / every).max(1);
+                for group in 0..groups {
+                    let of = |group: usize| group * blocks.len() / groups;
+                    let group = &blocks[of(group)..of(group + 1)];
+                    // With two parts and nothing else all blocks are dealt out.
+                    let dealt = if every == 2 { group.len() } else { 2 };
+                    let chosen = group.sample(&mut random, dealt);
+                    for (number, block) in chosen.enumerate() {
+                        own[block.clone()].fill(parts[number % 2]);
+                    }
+                }
+            }
+        }
+        if self.copies.share() <= REPEATS {
+            for place in 0..count {
+                own[place] = own[self.copies.first[place]];
+            }
+        }
+        own
+    }
+
+    /// Neighbouring rows of one operating point, of about one length.
+    fn blocks(&self) -> Vec<std::ops::Range<usize>> {
+        let count = self.dataset.lines.len();
+        let (most, fewest) = BLOCKS;
+        let wanted = (CORRELATION_TIMES * self.order.correlation_time).ceil() as usize;
+        let length = wanted.clamp((count / most).max(1), (count / fewest).max(1));
+        let starts = &self.order.stretches;
+        let ends = starts.iter().skip(1).copied().chain([count]);
+        let stretch = |(start, end): (&usize, usize)| {
+            let (start, rows) = (*start, end - start);
+            let pieces = ((rows + length / 2) / length).max(1);
+            (0..pieces).map(move |piece| {
+                start + piece * rows / pieces..start + (piece + 1) * rows / pieces
+            })
+        };
+        starts.iter().zip(ends).flat_map(stretch).collect()
+    }
+
+    /// The places of the rows of each part, without the wild ones.
+    fn parts(&self, own: &[Part]) -> [Vec<usize>; 3] {
+        [Part::Training, Part::EarlyStopping, Part::HeldOut].map(|part| {
+            let is_of_part = |place: &usize| own[*place] == part;
+            let mut places: Vec<usize> = (0..own.len()).filter(is_of_part).collect();
+            if part == Part::Training {
+                self.replace_wild(&mut places);
+            } else {
+                places.retain(|place| !self.damage.contains(*place));
+            }
+            places
+        })
+    }
+
+    /// Puts the nearest row before it, or behind it, in the place of each wild one.
+    fn replace_wild(&self, places: &mut Vec<usize>) {
+        let is_tame = |place: &usize| !self.damage.contains(*place);
+        let Some(mut before) = places.iter().copied().find(is_tame) else {
+            places.clear();
+            return;
+        };
+        for place in places {
+            if is_tame(place) {
+                before = *place;
+            } else {
+                *place = before;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn dataset(rows: usize, value: impl Fn(usize) -> f64) -> Dataset {
+        Dataset {
+            path: "rows.csv".into(),
+            names: vec!["a".into(), "b".into()],
+            lines: (0..rows as u64).collect(),
+            values: (0..rows).flat_map(|row| [value(row), row as f64]).collect(),
+        }
+    }
+
+    /// The rows of each part, by their lines.
+    fn lines(dataset: &Dataset, damage: &Damage, order: &Order, division: Division) -> [Vec<u64>; 3] {
+        let copies = Copies::find(dataset);
+        let rows = Rows { dataset, damage, copies: &copies, order };
+        let split = divide(&rows, division, 7).expect("enough rows");
+        [split.training, split.early_stopping, split.held_out].map(|part| part.lines)
+    }
+
+    fn order(correlation_time: f64) -> Order {
+        Order { correlation_time, stretches: vec![0], ..Order::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_in_one_part(rows in 100usize..3000, time in 1f64..400.0) {
+            let dataset = dataset(rows, |row| (row % 7) as f64);
+            for division in [Division::Blocks, Division::Random] {
+                let [training, stopping, held_out] =
+                    lines(&dataset, &Damage::default(), &order(time), division);
+                for part in [&stopping, &held_out] {
+                    let share = part.len() as f64 / rows as f64;
+                    prop_assert!((0.05..0.16).contains(&share), "{share}");
+                }
+                let mut all = [training, stopping, held_out].concat();
+                all.sort_unstable();
+                prop_assert_eq!(all, (0..rows as u64).collect::<Vec<_>>());
+            }
+        }
+
+        /// A wild row changes the part of no other row, and is in none.
+        #[test]
+        fn wild_rows_are_in_no_part(rows in 100usize..1000, wild: prop::sample::Index) {
+            let wild = wild.index(rows);
+            let damage = Damage { rows: vec![wild], ..Damage::default() };
+            let dataset = dataset(rows, |row| row as f64);
+            let clean = lines(&dataset, &Damage::default(), &order(1.0), Division::Blocks);
+            let damaged = lines(&dataset, &damage, &order(1.0), Division::Blocks);
+            prop_assert_eq!(clean[0].len(), damaged[0].len());
+            for (clean, damaged) in clean.iter().zip(&damaged) {
+                prop_assert!(!damaged.contains(&(wild as u64)));
+                let tame = |line: &&u64| **line != wild as u64;
+                prop_assert!(clean.iter().filter(tame).all(|line| damaged.contains(line)));
+            }
+        }
+
+        /// Of rows with long memory, few have a neighbour in another part.
+        #[test]
+        fn neighbours_stand_on_one_side(rows in 500usize..3000) {
+            let dataset = dataset(rows, |row| row as f64);
+            let parts = lines(&dataset, &Damage::default(), &order(1e3), Division::Blocks);
+            for part in &parts[1..] {
+                let ends = part.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+                prop_assert!(ends <= 2, "{part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_operating_point_is_trained_on() {
+        let dataset = dataset(1200, |row| (row / 100) as f64);
+        let order = Order { stretches: (0..12).map(|point| point * 100).collect(), ..order(1.0) };
+        let [training, ..] = lines(&dataset, &Damage::default(), &order, Division::Blocks);
+        for point in 0..12 {
+            assert!(training.iter().filter(|line| **line / 100 == point).count() >= 40);
+        }
+    }
 }

@@ -1,6 +1,4 @@
-//! Standardisation of the features, and noise for those that come in steps.
-
-use std::str::FromStr;
+//! Standardisation of the columns, and what of them training spreads.
 
 use flowlet::write::Feature;
 use flowlet::{Periodic, Standardisation};
@@ -9,104 +7,103 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::rows::dataset::Dataset;
+use crate::rows::period::{Period, circular_deviation};
+use crate::rows::steps;
 
 /// Values further than this many standard deviations from the mean do not count in either.
 pub const WILD: f64 = 20.0;
 
-/// Of a periodic column, half periods: one that is constant.
-const SMALLEST_DEVIATION: f32 = 1e-3;
+/// Scale of a constant, as a share of its size and at least.
+const CONSTANT: (f32, f32) = (2e-6, 1e-9);
+/// Scale of a constant context value: another one must not be far away, since nothing is known of it.
+const CONSTANT_CONTEXT: (f32, f32) = (0.01, 1e-6);
+/// From so many of its scales on, another value than a constant's is surely an anomaly.
+const OFF_CONSTANT: f32 = 50.0;
 
 /// What training does with one column.
 #[derive(Clone, Debug)]
 pub struct Column {
     /// As the file will hold it.
     pub feature: Feature,
-    /// Width of the steps that the column comes in, raw units: a counter, or few digits.
-    pub step: Option<f32>,
+    /// What training spreads of it.
+    pub spread: Spread,
     /// Every value is the same.
     pub constant: bool,
     /// Standard deviation, standardised: 1 but for a periodic column, which its period scales.
     pub deviation: f32,
 }
 
+/// Noise on what has no density, in standardised units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spread {
+    /// The column is continuous.
+    Nothing,
+    /// Every value, over one step.
+    Steps(f32),
+    /// One value, over that width.
+    Atom {
+        /// The value.
+        value: f32,
+        /// The width.
+        width: f32,
+    },
+}
+
 impl Column {
-    /// A raw value as the device standardises it.
-    pub fn standardise(&self, x: f32) -> f32 {
+    /// A raw value, its offset already subtracted, as the device standardises it.
+    pub fn standardise(&self, x: f64) -> f32 {
         let Feature { centre, scale, low, high, .. } = self.feature;
-        Standardisation { centre, scale, low, high }.inverse(x)
+        Standardisation { centre, scale, low, high }.inverse(x as f32)
     }
 
-    /// Uniform noise of one step, centred, in standardised units: a column of steps has no
-    /// density, and a flow would put spikes on them (Theis et al. 2016, "A note on the
-    /// evaluation of generative models", section 3.1).
-    pub fn noise(&self, random: &mut ChaCha8Rng) -> f32 {
-        match self.step {
-            Some(step) => (random.random::<f32>() - 0.5) * step / self.feature.scale,
-            None => 0.0,
-        }
+    /// Uniform noise, centred, for a standardised value.
+    pub fn noise(&self, x: f32, random: &mut ChaCha8Rng) -> f32 {
+        let width = match self.spread {
+            Spread::Steps(step) => step,
+            Spread::Atom { value, width } if value == x => width,
+            Spread::Nothing | Spread::Atom { .. } => return 0.0,
+        };
+        (random.random::<f32>() - 0.5) * width
     }
-}
 
-/// A column whose values lie on a circle, `phase=0..360` on the command line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Period {
-    /// Its name.
-    pub column: String,
-    /// Middle of the period.
-    centre: f32,
-    /// Half of its length.
-    half: f32,
-}
-
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let example = "expected COLUMN=LOW..HIGH, such as phase=0..360";
-        let (column, range) = text.rsplit_once('=').ok_or(example)?;
-        let (low, high) = range.split_once("..").ok_or(example)?;
-        let end = |text: &str| text.trim().parse::<f32>().ok().filter(|end| end.is_finite());
-        let ends = end(low).zip(end(high)).filter(|(low, high)| low < high);
-        let (low, high) = ends.ok_or(format!("`{range}` is no range of two numbers; {example}"))?;
-        let [low, high] = [low, high].map(f64::from);
-        let (centre, half) = ((0.5 * (low + high)) as f32, (0.5 * (high - low)) as f32);
-        match half.is_normal() {
-            true => Ok(Self { column: column.trim().into(), centre, half }),
-            false => Err(format!("`{range}` is too short a period")),
-        }
+    /// Of a constant: how far from it a value is surely an anomaly, in its unit.
+    pub fn off_constant(&self) -> f32 {
+        OFF_CONSTANT * self.feature.scale
     }
 }
 
-/// Fits every column of `dataset`; those of `periods`, which it must have, lie on circles.
-pub fn fit(dataset: &Dataset, periods: &[Period]) -> Result<Vec<Column>> {
-    let column = |(index, name): (usize, &String)| {
-        let values: Vec<f32> = dataset.rows().map(|row| row[index] as f32).collect();
-        fit_column(name, values)
+/// Fits every column of `dataset`, the last `context` of them conditioning the others; those of
+/// `periods`, which it must have, lie on circles, and `offsets` were subtracted.
+pub fn fit(
+    dataset: &Dataset,
+    context: usize,
+    periods: &[Period],
+    offsets: &[f64],
+) -> Result<Vec<Column>> {
+    let features = dataset.names.len() - context;
+    let column = |index: usize| {
+        let constant = if index < features { CONSTANT } else { CONSTANT_CONTEXT };
+        let ascending = dataset.ascending(index);
+        let mut column = fit_column(&dataset.names[index], &ascending, constant);
+        column.feature.offset = offsets[index];
+        column
     };
-    let mut columns: Vec<Column> = dataset.names.iter().enumerate().map(column).collect();
+    let mut columns: Vec<Column> = (0..dataset.names.len()).map(column).collect();
     for Period { column, centre, half } in periods {
         let index = dataset.column(column)?;
         let own = &mut columns[index];
+        let ratio = own.feature.scale / half;
         let feature = &mut own.feature;
         (feature.centre, feature.scale, feature.periodic) = (*centre, *half, true);
-        let values: Vec<f32> =
-            dataset.rows().map(|row| own.standardise(row[index] as f32)).collect();
+        own.spread = match own.spread {
+            Spread::Steps(step) => Spread::Steps(step * ratio),
+            // On a circle no value is far from the others.
+            Spread::Nothing | Spread::Atom { .. } => Spread::Nothing,
+        };
+        let values: Vec<f32> = dataset.rows().map(|row| own.standardise(row[index])).collect();
         own.deviation = circular_deviation(&values);
     }
     Ok(columns)
-}
-
-/// The deviation of standardised values on a circle from their mean direction (Mardia and Jupp
-/// 2000, "Directional Statistics", section 2.2).
-fn circular_deviation(values: &[f32]) -> f32 {
-    let angles = || values.iter().map(|u| f64::from(*u) * std::f64::consts::PI);
-    let (sine, cosine) =
-        angles().fold((0.0, 0.0), |(sine, cosine), a| (sine + a.sin(), cosine + a.cos()));
-    let mean = sine.atan2(cosine);
-    let difference = |angle: f64| ((angle - mean).sin()).atan2((angle - mean).cos());
-    let squares: f64 = angles().map(|angle| difference(angle).powi(2)).sum();
-    let deviation = (squares / values.len() as f64).sqrt() / std::f64::consts::PI;
-    (deviation as f32).max(SMALLEST_DEVIATION)
 }
 
 /// Which of the columns lie on circles.
@@ -115,55 +112,54 @@ pub fn periodic(columns: &[Column]) -> Periodic {
     numbered.filter(|(_, column)| column.feature.periodic).map(|(number, _)| number).collect()
 }
 
-fn fit_column(name: &str, mut values: Vec<f32>) -> Column {
-    values.sort_unstable_by(f32::total_cmp);
-    let (low, high) = (values[0], values[values.len() - 1]);
+fn fit_column(name: &str, ascending: &[f64], (share, least): (f32, f32)) -> Column {
+    let (low, high) = (ascending[0] as f32, ascending[ascending.len() - 1] as f32);
+    // What f32 holds as one value is one on the device.
     let constant = low == high;
     let (centre, scale) = match constant {
-        // A hundredth of its size stands for a deviation from a constant.
-        true => (low, (low.abs() / 100.0).max(1e-6)),
-        false => mean_and_deviation(&values),
+        true => (low, (low.abs() * share).max(least)),
+        false => mean_and_deviation(ascending),
     };
-    let step = if constant { Some(scale) } else { step(&values) };
-    let feature = Feature { name: name.into(), centre, scale, low, high, periodic: false };
-    Column { feature, step, constant, deviation: 1.0 }
+    let step = if constant { None } else { steps::step(ascending) };
+    let spread = match (step, steps::atom(ascending)) {
+        _ if constant => Spread::Steps(1.0),
+        (Some(step), _) => Spread::Steps(step as f32 / scale),
+        (None, Some(atom)) => {
+            let standardisation = Standardisation { centre, scale, low, high };
+            let value = standardisation.inverse(atom.value as f32);
+            Spread::Atom { value, width: atom.width as f32 / scale }
+        }
+        (None, None) => Spread::Nothing,
+    };
+    let feature = Feature {
+        name: name.into(),
+        centre,
+        scale,
+        low,
+        high,
+        periodic: false,
+        offset: 0.0,
+        step: step.unwrap_or(0.0) as f32,
+    };
+    Column { feature, spread, constant, deviation: 1.0 }
 }
 
 /// Mean and standard deviation of what is not wild, so that a broken row does not flatten the
 /// whole feature.
-fn mean_and_deviation(sorted: &[f32]) -> (f32, f32) {
-    let mut kept = sorted;
+fn mean_and_deviation(ascending: &[f64]) -> (f32, f32) {
+    let mut kept = ascending;
     loop {
         let count = kept.len() as f64;
-        let mean = kept.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
-        let squares = kept.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
+        let mean = kept.iter().sum::<f64>() / count;
+        let squares = kept.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
         let deviation = (squares / count).sqrt();
-        let inside = |x: &f32| (f64::from(*x) - mean).abs() <= WILD * deviation;
-        let start = kept.partition_point(|x| !inside(x) && f64::from(*x) < mean);
-        let end = kept.partition_point(|x| inside(x) || f64::from(*x) < mean);
+        let inside = |x: &f64| (x - mean).abs() <= WILD * deviation;
+        let start = kept.partition_point(|x| !inside(x) && *x < mean);
+        let end = kept.partition_point(|x| inside(x) || *x < mean);
         let next = &kept[start..end];
         if next.len() == kept.len() || next.first() == next.last() {
             return (mean as f32, (deviation as f32).max(f32::MIN_POSITIVE));
         }
         kept = next;
     }
-}
-
-/// The step of a column whose values repeat on a regular grid, such as integers.
-///
-/// At least four rows a distinct value on average, and every gap a multiple of the smallest.
-fn step(sorted: &[f32]) -> Option<f32> {
-    let mut distinct = sorted.to_vec();
-    distinct.dedup();
-    if distinct.len() * 4 > sorted.len() {
-        return None;
-    }
-    let low = f64::from(distinct[0]);
-    let gaps = distinct.windows(2).map(|pair| f64::from(pair[1]) - f64::from(pair[0]));
-    let step = gaps.fold(f64::INFINITY, f64::min);
-    let on_grid = |x: &f32| {
-        let steps = (f64::from(*x) - low) / step;
-        (steps - steps.round()).abs() < 0.05
-    };
-    distinct.iter().all(on_grid).then_some(step as f32)
 }
