@@ -175,7 +175,7 @@ pub enum Error {
         /// Words that the base takes.
         expected: usize,
     },
-    /// A Gaussian that is none, or shares that do not add up to 1.
+    /// A component that is no density, or shares that do not add up to 1.
     #[error(
         "the model's mixture is not usable at component {number}: ln weight <= 0, finite mean, diagonal not 0; weights add up to 1"
     )]

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | 0 | D, number of features, 2 to 64 |
 //! | 1 | C, number of context values, 0 to 64 |
-//! | 2 | base density: 1 = standard normal, 2 = Student-t, 3 = mixture of Gaussians ([`Base`](crate::Base)) |
+//! | 2 | base density: 1 = standard normal, 2 = Student-t, 3 = mixture of Gaussians, 4 = mixture of Student-t ([`Base`](crate::Base)) |
 //! | 3 | math that the file was calibrated with: 1 = libm, 2 = micromath |
 //! | 4 | L, number of layers |
 //! | 5 | P, number of parameter words |

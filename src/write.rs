@@ -189,14 +189,22 @@ pub enum Base {
     StandardNormal,
     /// Independent Student-t densities of one number of degrees of freedom.
     StudentT {
-        /// More than 0.
+        /// From 1 to 10,000.
         degrees_of_freedom: f32,
     },
     /// A mixture of Gaussians.
     Mixture(Vec<Component>),
+    /// A mixture of multivariate Student-t densities of one number of degrees of freedom, whose
+    /// factors are diagonal.
+    StudentTMixture {
+        /// From 1 to 10,000.
+        degrees_of_freedom: f32,
+        /// As of Gaussians.
+        components: Vec<Component>,
+    },
 }
 
-/// A Gaussian of a mixture.
+/// A component of a mixture.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// ln of its share; the shares add up to 1.
@@ -480,16 +488,27 @@ impl Base {
             Self::Mixture(components) => {
                 let full =
                     components.iter().any(|component| component.precision_factor.len() > features);
-                for Component { log_weight, mean, precision_factor } in components {
-                    parameters.push(*log_weight);
-                    parameters.extend(mean);
-                    match full {
-                        true => append_upper(precision_factor, features, parameters),
-                        false => parameters.extend(precision_factor),
-                    }
-                }
+                components.iter().for_each(|component| component.append(full, parameters));
                 (base::Base::MIXTURE, [components.len() as u32, u32::from(full)])
             }
+            Self::StudentTMixture { degrees_of_freedom, components } => {
+                components.iter().for_each(|component| component.append(false, parameters));
+                let settings = [components.len() as u32, degrees_of_freedom.to_bits()];
+                (base::Base::STUDENT_T_MIXTURE, settings)
+            }
+        }
+    }
+}
+
+impl Component {
+    /// Appends its parameters, with the packed triangle of its factor where that is `full`.
+    fn append(&self, full: bool, parameters: &mut Vec<f32>) {
+        let Self { log_weight, mean, precision_factor } = self;
+        parameters.push(*log_weight);
+        parameters.extend(mean);
+        match full {
+            true => append_upper(precision_factor, mean.len(), parameters),
+            false => parameters.extend(precision_factor),
         }
     }
 }

@@ -362,6 +362,10 @@ fn parts_that_make_no_sense_have_their_refusal() {
         precision_factor: vec![diagonal; 3],
     };
     let mixture = |components| with(Vec::new(), Base::Mixture(components));
+    let sound = vec![component(0.0, 0.0, 1.0)];
+    let heavy_tailed = |degrees_of_freedom, components| {
+        with(Vec::new(), Base::StudentTMixture { degrees_of_freedom, components })
+    };
     let norm = |scale: f32| Layer::ActNorm { shift: vec![0.0; 3], scale: vec![1.0, scale, 1.0] };
     let linear =
         |channels, upper: Vec<f32>| Layer::LuLinear { channels, lower: upper.clone(), upper };
@@ -417,7 +421,18 @@ fn parts_that_make_no_sense_have_their_refusal() {
         (mixture(vec![component(0.0, 0.0, 0.0)]), Error::Component { number: 0 }),
         (mixture(vec![component(0.0, 0.0, 1.0); 2]), Error::Component { number: 2 }),
         (mixture(vec![component(-1.0, 0.0, 1.0)]), Error::Component { number: 1 }),
+        (heavy_tailed(0.99, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(1.1e4, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(-3.0, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(f32::NAN, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(3.0, Vec::new()), Error::BaseSetting { word: 6 }),
+        (heavy_tailed(3.0, vec![component(0.0, 0.0, 0.0)]), Error::Component { number: 0 }),
+        (heavy_tailed(3.0, vec![component(-1.0, 0.0, 1.0)]), Error::Component { number: 1 }),
     ];
+    for degrees_of_freedom in [1.0, 1e4] {
+        let file = heavy_tailed(degrees_of_freedom, sound.clone()).to_file();
+        assert_eq!(open(file.bytes()), Ok(()));
+    }
     for (description, refusal) in cases {
         assert!(is_tested(&refusal));
         assert_eq!(open(description.to_file().bytes()), Err(refusal));
@@ -649,10 +664,13 @@ fn a_forged_file_never_gives_a_wrong_number() {
         }
     };
     let mixture = ensemble(2, Combination::Mixture(vec![-(2f32.ln()); 2]));
-    let image = goldens().into_iter().find(|(name, _)| name == "image");
-    let (_, image) = image.expect("a golden file of an image");
+    let golden = |name: &str| {
+        let found = goldens().into_iter().find(|(other, _)| other == name);
+        found.expect("a golden file of this name").1
+    };
+    let (image, heavy_tailed) = (golden("image"), golden("mixture_student_t"));
     let ensemble = ensemble(2, Combination::Mean);
-    for description in [small(), image, ensemble, mixture, circular()] {
+    for description in [small(), image, ensemble, mixture, circular(), heavy_tailed] {
         for (tag, contents) in sections(&description.to_file()) {
             for word in 0..contents.len() / 4 {
                 for value in values {

@@ -330,5 +330,9 @@ fn describe_base(base: Base) -> String {
             let covariance = if mixture.is_full() { "full" } else { "diagonal" };
             format!("mixture of {} Gaussians, {covariance} covariance", mixture.components())
         }
+        Base::StudentTMixture { mixture, degrees_of_freedom } => format!(
+            "mixture of {} Student-t densities, {degrees_of_freedom} degrees of freedom",
+            mixture.components()
+        ),
     }
 }

@@ -57,6 +57,7 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         Just(Base::StandardNormal),
         Just(Base::StudentT),
         (1usize..6).prop_map(|components| Base::Mixture { components }),
+        (1usize..6).prop_map(|components| Base::StudentTMixture { components }),
     ];
     let hidden = proptest::collection::vec(1usize..40, 1..=3);
     let shapes = ["2x2x1", "4x4x1", "2x4x3", "8x2x2", "8x8x1"];
