@@ -263,6 +263,12 @@ pub enum Error {
         /// The feature, from 0.
         feature: usize,
     },
+    /// A column's offset or step is not usable.
+    #[error("the model's column {column} has no finite offset, or a negative or infinite step")]
+    Column {
+        /// The column, from 0: the features, then the context.
+        column: usize,
+    },
     /// A feature's name is missing or not UTF-8.
     #[error("the model's name of feature {feature} cannot be read")]
     Name {

@@ -480,9 +480,11 @@ fn far_apart(log_weights: Vec<f32>) -> flowlet::write::Description {
         name: "x".into(),
         centre,
         scale,
-        low: centre,
-        high: centre,
+        low: centre - 3.0 * scale,
+        high: centre + 3.0 * scale,
         periodic: false,
+        offset: 0.0,
+        step: 0.0,
     };
     flowlet::write::Description {
         features: vec![feature(-20.0, 1.0); 2],
@@ -589,6 +591,75 @@ fn samples_go_back_to_a_standard_normal() {
             "variance {}",
             square / f64::from(count)
         );
+    }
+}
+
+/// Draws of a model, less what the steps make of them.
+fn draws(description: &flowlet::write::Description, count: usize) -> Vec<Vec<f32>> {
+    let file = description.to_file();
+    let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+    let mut memory = Memory::of(&model);
+    let mut random = ChaCha8Rng::seed_from_u64(34);
+    let context = vec![0.5; model.context()];
+    let mut draw = || {
+        let mut x = vec![0.0; model.features()];
+        let scratch = &mut memory.scratch();
+        model.sample_given(&mut random, 1.0, &mut x, &context, scratch).expect("sound");
+        x
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn samples_are_the_nearest_steps_within_the_range(
+        low in -1e6f32..1e6,
+        steps in proptest::collection::vec((0.0f32..30.0).prop_map(f32::exp2), 3),
+        count in 0u8..100,
+    ) {
+        let smooth = models::stepped();
+        let mut stepped = smooth.clone();
+        for (feature, step) in stepped.features.iter_mut().zip(&steps) {
+            feature.step = step * 2f32.powi(-15);
+            feature.low = low;
+            feature.high = low + f32::from(count) * feature.step;
+        }
+        let mut smooth = stepped.clone();
+        for feature in &mut smooth.features {
+            feature.step = 0.0;
+            feature.high = f32::MAX;
+        }
+        for (stepped_row, row) in draws(&stepped, 20).iter().zip(draws(&smooth, 20)) {
+            for ((found, x), feature) in stepped_row.iter().zip(row).zip(&stepped.features) {
+                let Feature { low, high, step, .. } = *feature;
+                let is_value = |k: u8| *found == (low + f32::from(k) * step).min(high);
+                prop_assert!((0..=count).any(is_value), "{found} of {feature:?}");
+                let nearest = f64::from(x).clamp(f64::from(low), f64::from(high));
+                let rounding = 4.0 * f64::from(f32::EPSILON) * f64::from(low.abs() + high.abs());
+                let error = (f64::from(*found) - nearest).abs();
+                prop_assert!(error <= 0.5 * f64::from(step) + rounding, "{found} for {x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn samples_stay_finite_whatever_the_steps() {
+    let extremes = [f32::MIN, -1.0, -1e-45, 0.0, f32::MIN_POSITIVE, 3.0, f32::MAX];
+    for (index, low) in extremes.into_iter().enumerate() {
+        for high in extremes.into_iter().skip(index) {
+            for step in [1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX] {
+                let mut description = models::stepped();
+                for feature in &mut description.features {
+                    (feature.low, feature.high, feature.step) = (low, high, step);
+                }
+                for x in draws(&description, 4).into_iter().flatten() {
+                    assert!((low..=high).contains(&x), "{x} of {low}..{high} in steps of {step}");
+                }
+            }
+        }
     }
 }
 

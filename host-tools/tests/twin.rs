@@ -98,7 +98,7 @@ proptest! {
             _ => Periodic::default(),
         };
         let flow = flow(&architecture, Sizes { features, context, periodic }, seed);
-        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k) };
+        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k), offset: 0.0, step: 0.0 };
         let (layers, base) = flow.export();
         let description = Description {
             features: (0..features).map(feature).collect(),

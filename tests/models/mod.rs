@@ -342,7 +342,7 @@ impl Random {
             let scale = 0.5 + self.uniform().abs();
             let name = format!("feature {number}");
             let (low, high) = (centre - 3.0 * scale, centre + 3.0 * scale);
-            Feature { name, centre, scale, low, high, periodic: false }
+            Feature { name, centre, scale, low, high, periodic: false, offset: 0.0, step: 0.0 }
         };
         (0..count).map(feature).collect()
     }
@@ -647,7 +647,20 @@ pub fn goldens() -> Vec<(String, Description)> {
     ];
     let circular = Description { features, layers, ..Description::default() };
     goldens.push(("circular".to_owned(), complete(&mut random, circular)));
+    goldens.push(("columns".to_owned(), complete(&mut random, stepped())));
     goldens
+}
+
+/// A model of columns with offsets and steps.
+pub fn stepped() -> Description {
+    let mut random = Random::new(5);
+    let mut features = random.features(3);
+    let mut context = random.features(1);
+    (features[0].offset, features[0].step) = (1_700_000_000.25, 0.5);
+    features[1].step = 0.1;
+    context[0].offset = -1e9;
+    let layers = vec![random.coupling_given(1, 3, Half::First, AFFINE, &[8])];
+    Description { features, context, layers, ..Description::default() }
 }
 
 /// With a threshold, provenance and two self-test vectors.

@@ -125,7 +125,16 @@ fn fit_column(name: &str, mut values: Vec<f32>) -> Column {
         false => mean_and_deviation(&values),
     };
     let step = if constant { Some(scale) } else { step(&values) };
-    let feature = Feature { name: name.into(), centre, scale, low, high, periodic: false };
+    let feature = Feature {
+        name: name.into(),
+        centre,
+        scale,
+        low,
+        high,
+        periodic: false,
+        offset: 0.0,
+        step: 0.0,
+    };
     Column { feature, step, constant, deviation: 1.0 }
 }
 

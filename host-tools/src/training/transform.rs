@@ -82,6 +82,8 @@ impl Transform {
             low: 0.0,
             high: 0.0,
             periodic: false,
+            offset: 0.0,
+            step: 0.0,
         };
         let description = Description {
             features: (0..features).map(feature).collect(),
