@@ -8,6 +8,12 @@
 //! | 1 | standard normal, uniform on [-1, 1) where a feature is periodic | mask of the periodic features ([`Periodic`]) | none |
 //! | 2 | Student-t | degrees of freedom (f32), 0 | none |
 //! | 3 | mixture of Gaussians | components K, 0 = diagonal or 1 = full covariance | for each component: ln of its weight, D means, and the columns of U down to the diagonal (full) or the diagonal of U |
+//! | 4 | mixture of Student-t densities, diagonal | components K, degrees of freedom n (f32) | as for kind 3, diagonal |
+//!
+//! A component of the last kind is one t over the whole row, not one a feature: with y = U (z - mean)
+//! it is c(n, D) + ln |det U| - (n + D)/2 ln(1 + |y|^2 / n), so a row costs one logarithm a component.
+
+use core::ops::RangeInclusive;
 
 use rand_core::Rng;
 
@@ -24,6 +30,15 @@ const HALF_LN_TWO_PI: f32 = 0.918_938_5;
 /// Pairs of draws after which a generator counts as stuck: a sound one gets that far once in
 /// 10^42 times.
 const MAX_DRAWS: usize = 64;
+
+/// Of a Student-t density.
+const DEGREES_OF_FREEDOM: RangeInclusive<f32> = 1.0..=1e4;
+
+/// The word of the flow's header with the base's first setting.
+const SETTINGS: usize = 6;
+
+/// Whether this build has mixtures of Student-t densities.
+const STUDENT_T_MIXTURE: bool = cfg!(all(feature = "mixture", feature = "student-t"));
 
 /// Most components of a mixture.
 pub const MAX_COMPONENTS: usize = 1 << 10;
@@ -45,9 +60,17 @@ pub enum Base<'m> {
     /// A mixture of Gaussians (Izmailov et al. 2020, "Semi-Supervised Learning with Normalizing
     /// Flows"; with no bijection before it, the classical one).
     Mixture(Mixture<'m>),
+    /// A mixture of multivariate Student-t densities, whose components an outlier moves less (Peel
+    /// and McLachlan 2000, "Robust mixture modelling using the t distribution").
+    StudentTMixture {
+        /// The components' shares, places and scales.
+        mixture: Mixture<'m>,
+        /// Their degrees of freedom, which they share.
+        degrees_of_freedom: f32,
+    },
 }
 
-/// A mixture of Gaussians borrowed from a model file.
+/// The components of a mixture, borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixture<'m> {
     size: usize,
@@ -56,7 +79,8 @@ pub struct Mixture<'m> {
     parameters: &'m [f32],
 }
 
-/// One Gaussian: N(z) = |det U| N(U (z - mean); 0, I), with U^T U the inverse covariance.
+/// One component, p(z) = |det U| q(U (z - mean)), where q is the density around 0 of unit scale. Of a
+/// Gaussian, U^T U is the inverse covariance.
 #[derive(Clone, Copy)]
 struct Component<'m> {
     log_weight: f32,
@@ -71,6 +95,7 @@ impl<'m> Base<'m> {
     pub(crate) const STANDARD_NORMAL: u32 = 1;
     pub(crate) const STUDENT_T: u32 = 2;
     pub(crate) const MIXTURE: u32 = 3;
+    pub(crate) const STUDENT_T_MIXTURE: u32 = 4;
 
     /// Views the base that the header's words describe; `parameters` are those behind the layers.
     pub(crate) fn read(
@@ -80,47 +105,55 @@ impl<'m> Base<'m> {
         parameters: &'m [f32],
     ) -> Result<Self, Error> {
         let [first, second] = settings;
-        let refuse = |word| Err(Error::BaseSetting { word });
+        if let Some(name) = missing_feature(kind, settings) {
+            return Err(Error::Feature { name });
+        }
+        let mixture = |full| Mixture { size: features, full, parameters };
         let base = match kind {
-            Self::STANDARD_NORMAL if settings != [0; 2] && !cfg!(feature = "spline") => {
-                return Err(Error::Feature { name: "spline" });
-            }
             Self::STANDARD_NORMAL => Self::StandardNormal { periodic: Periodic::new(settings) },
-            Self::STUDENT_T if !cfg!(feature = "student-t") => {
-                return Err(Error::Feature { name: "student-t" });
-            }
             Self::STUDENT_T => Self::StudentT { degrees_of_freedom: f32::from_bits(first) },
-            Self::MIXTURE if !cfg!(feature = "mixture") => {
-                return Err(Error::Feature { name: "mixture" });
-            }
-            Self::MIXTURE => {
-                Self::Mixture(Mixture { size: features, full: second == 1, parameters })
-            }
+            Self::MIXTURE => Self::Mixture(mixture(second == 1)),
+            Self::STUDENT_T_MIXTURE => Self::StudentTMixture {
+                mixture: mixture(false),
+                degrees_of_freedom: f32::from_bits(second),
+            },
             kind => return Err(Error::Base { kind }),
         };
-        let words = match base {
-            Self::StandardNormal { periodic } => match periodic.word_beyond(features) {
-                Some(word) => return refuse(6 + word),
-                None => 0,
-            },
-            Self::StudentT { degrees_of_freedom } if !(1.0..=1e4).contains(&degrees_of_freedom) => {
-                return refuse(6);
-            }
-            Self::StudentT { .. } if second != 0 => return refuse(7),
-            Self::StudentT { .. } => 0,
-            Self::Mixture(_) if !(1..=MAX_COMPONENTS).contains(&(first as usize)) => {
-                return refuse(6);
-            }
-            Self::Mixture(_) if second > 1 => return refuse(7),
-            Self::Mixture(mixture) => first as usize * mixture.stride(),
-        };
+        if let Some(setting) = base.wrong_setting(settings, features) {
+            return Err(Error::BaseSetting { word: SETTINGS + setting });
+        }
+        let words = base.mixture().map_or(0, |mixture| first as usize * mixture.stride());
         if words != parameters.len() {
             return Err(Error::BaseParameters { found: parameters.len(), expected: words });
         }
-        if let Self::Mixture(mixture) = base {
+        if let Some(mixture) = base.mixture() {
             mixture.check()?;
         }
         Ok(base)
+    }
+
+    /// The components, if the base is a mixture.
+    fn mixture(self) -> Option<Mixture<'m>> {
+        match self {
+            Self::Mixture(mixture) | Self::StudentTMixture { mixture, .. } => Some(mixture),
+            Self::StandardNormal { .. } | Self::StudentT { .. } => None,
+        }
+    }
+
+    /// The first setting that such a base cannot have.
+    fn wrong_setting(self, [first, second]: [u32; 2], features: usize) -> Option<usize> {
+        let components = (1..=MAX_COMPONENTS).contains(&(first as usize));
+        let usable = match self {
+            Self::StandardNormal { periodic } => return periodic.word_beyond(features),
+            Self::StudentT { degrees_of_freedom } => {
+                [DEGREES_OF_FREEDOM.contains(&degrees_of_freedom), second == 0]
+            }
+            Self::Mixture(_) => [components, second <= 1],
+            Self::StudentTMixture { degrees_of_freedom, .. } => {
+                [components, DEGREES_OF_FREEDOM.contains(&degrees_of_freedom)]
+            }
+        };
+        usable.iter().position(|usable| !usable)
     }
 
     /// Natural logarithm of the density at `z`; `work` is at least as long.
@@ -132,7 +165,12 @@ impl<'m> Base<'m> {
                 student_t::<M>(degrees_of_freedom, z)
             }
             Self::Mixture(mixture) if cfg!(feature = "mixture") => {
-                mixture.log_density::<M>(z, work.get_mut(..z.len()).unwrap_or_default())
+                mixture.log_density::<M>(z, work, standard_normal)
+            }
+            Self::StudentTMixture { mixture, degrees_of_freedom: n } if STUDENT_T_MIXTURE => {
+                let kernel = |y: &[f32]| multivariate_student_t_kernel::<M>(n, y);
+                multivariate_student_t_constant::<M>(n, z.len())
+                    + mixture.log_density::<M>(z, work, kernel)
             }
             // Refused by `read`.
             _ => 0.0,
@@ -150,15 +188,20 @@ impl<'m> Base<'m> {
     ) -> Result<(), Error> {
         match self {
             Self::StudentT { degrees_of_freedom } if cfg!(feature = "student-t") => {
-                for z in z {
-                    *z = temperature * student_t_draw::<M, R>(degrees_of_freedom, random)?;
-                    *z = bounded(*z);
-                }
-                Ok(())
+                // One at a time, so that they are independent.
+                z.chunks_mut(1).try_for_each(|z| {
+                    fill_student_t::<M, R>(degrees_of_freedom, random, temperature, z)
+                })
             }
             Self::Mixture(mixture) if cfg!(feature = "mixture") => {
                 let component = mixture.draw::<M, R>(random);
                 fill_normal::<M, R>(random, temperature, z)?;
+                component.place(z);
+                Ok(())
+            }
+            Self::StudentTMixture { mixture, degrees_of_freedom } if STUDENT_T_MIXTURE => {
+                let component = mixture.draw::<M, R>(random);
+                fill_student_t::<M, R>(degrees_of_freedom, random, temperature, z)?;
                 component.place(z);
                 Ok(())
             }
@@ -176,20 +219,31 @@ impl<'m> Base<'m> {
 
     /// Products of one log-density.
     pub(crate) fn multiply_adds(self) -> usize {
-        match self {
-            Self::Mixture(mixture) => mixture.parameters.len(),
-            _ => 0,
-        }
+        self.mixture().map_or(0, |mixture| mixture.parameters.len())
     }
 
-    /// The Cargo feature that a firmware needs for it.
-    pub fn cargo_feature(self) -> Option<&'static str> {
+    /// The Cargo features that a firmware needs for it.
+    pub fn cargo_features(self) -> [Option<&'static str>; 2] {
         match self {
-            Self::StandardNormal { periodic } if periodic.is_empty() => None,
-            Self::StandardNormal { .. } => Some("spline"),
-            Self::StudentT { .. } => Some("student-t"),
-            Self::Mixture(_) => Some("mixture"),
+            Self::StandardNormal { periodic } if periodic.is_empty() => [None, None],
+            Self::StandardNormal { .. } => [Some("spline"), None],
+            Self::StudentT { .. } => [Some("student-t"), None],
+            Self::Mixture(_) => [Some("mixture"), None],
+            Self::StudentTMixture { .. } => [Some("mixture"), Some("student-t")],
         }
+    }
+}
+
+/// The Cargo feature that a base of this kind needs and this build leaves out.
+fn missing_feature(kind: u32, settings: [u32; 2]) -> Option<&'static str> {
+    let needs_mixture = matches!(kind, Base::MIXTURE | Base::STUDENT_T_MIXTURE);
+    let needs_student_t = matches!(kind, Base::STUDENT_T | Base::STUDENT_T_MIXTURE);
+    let needs_spline = kind == Base::STANDARD_NORMAL && settings != [0; 2];
+    match kind {
+        _ if needs_spline && !cfg!(feature = "spline") => Some("spline"),
+        _ if needs_mixture && !cfg!(feature = "mixture") => Some("mixture"),
+        _ if needs_student_t && !cfg!(feature = "student-t") => Some("student-t"),
+        _ => None,
     }
 }
 
@@ -220,7 +274,7 @@ fn student_t<M: Math>(n: f32, z: &[f32]) -> f32 {
     let constant = student_t_constant::<M>(n);
     let mut logs = 0.0;
     for z in z {
-        logs += M::ln(1.0 + z * z / n);
+        logs += ln_1p::<M>(z * z / n);
     }
     z.len() as f32 * constant - 0.5 * (n + 1.0) * logs
 }
@@ -243,13 +297,63 @@ fn student_t_constant<M: Math>(n: f32) -> f32 {
     0.5 * M::ln(ratio * ratio * y / (n * core::f32::consts::PI)) + series
 }
 
-/// A Student-t draw by the polar method (Bailey 1994, "Polar generation of random variates with
-/// the t-distribution").
-fn student_t_draw<M: Math, R: Rng>(n: f32, random: &mut R) -> Result<f32, Error> {
-    let (u, _, square) = in_disc(random)?;
-    // w is at least 2^-47, so its power is finite for every n from 1 on.
-    let power = M::exp(-2.0 / n * M::ln(square));
-    Ok(u * M::sqrt(n * (power - 1.0) / square))
+/// -(n + D)/2 ln(1 + |y|^2 / n): a multivariate Student-t density but for its constant.
+fn multivariate_student_t_kernel<M: Math>(n: f32, y: &[f32]) -> f32 {
+    let mut squares = 0.0;
+    for y in y {
+        squares += y * y;
+    }
+    -0.5 * (n + y.len() as f32) * ln_1p::<M>(squares / n)
+}
+
+/// c(n, D) = ln gamma((n + D)/2) - ln gamma(n / 2) - D/2 ln(n pi).
+///
+/// The ratio of the gammas is a product of D/2 factors, for gamma(x + 1) = x gamma(x); where D is
+/// odd it starts at (n + 1)/2, and c(n) leads there. Each factor is taken over n/2, and so loses no
+/// digits as n grows.
+fn multivariate_student_t_constant<M: Math>(n: f32, features: usize) -> f32 {
+    let (odd, pairs) = (features % 2, features / 2);
+    let first = if odd == 1 { student_t_constant::<M>(n) } else { 0.0 };
+    let factor = |pair: usize| (n + (odd + 2 * pair) as f32) / n;
+    first + log_product::<M>((0..pairs).map(factor)) - (2 * pairs) as f32 * HALF_LN_TWO_PI
+}
+
+/// ln(1 + x) of x >= 0. Rounding takes digits of x from 1 + x; the ratio gives them back (Higham
+/// 2002, "Accuracy and Stability of Numerical Algorithms", section 1.14.1).
+fn ln_1p<M: Math>(x: f32) -> f32 {
+    let sum = 1.0 + x;
+    let rounded = sum - 1.0;
+    if rounded > 0.0 { M::ln(sum) * (x / rounded) } else { x }
+}
+
+/// Fills `z` with a draw from the multivariate Student-t density around 0, `temperature` times as
+/// wide.
+///
+/// Two values at a time by the polar method (Bailey 1994, "Polar generation of random variates with
+/// the t-distribution"), whose two directions are a bivariate draw. Given the values before it, a
+/// further pair is Student-t too, with as many more degrees of freedom and wider by the squares of
+/// those values (Ding 2016, "On the conditional distribution of the multivariate t distribution"), so
+/// no chi-square variate is needed.
+fn fill_student_t<M: Math, R: Rng>(
+    n: f32,
+    random: &mut R,
+    temperature: f32,
+    z: &mut [f32],
+) -> Result<(), Error> {
+    let (mut degrees_of_freedom, mut squares) = (n, 0.0);
+    for pair in z.chunks_mut(2) {
+        let (u, v, square) = in_disc(random)?;
+        // The square is at least 2^-47, so its power is finite for every n from 1 on.
+        let power = M::exp(-2.0 / degrees_of_freedom * M::ln(square));
+        let radius = M::sqrt((n + squares) * (power - 1.0) / square);
+        for (z, direction) in pair.iter_mut().zip(&[u, v]) {
+            let drawn = bounded(direction * radius);
+            squares += drawn * drawn;
+            degrees_of_freedom += 1.0;
+            *z = temperature * drawn;
+        }
+    }
+    Ok(())
 }
 
 impl<'m> Mixture<'m> {
@@ -258,7 +362,7 @@ impl<'m> Mixture<'m> {
         1 + self.size + if self.full { Upper::words(self.size) } else { self.size }
     }
 
-    /// Number of Gaussians.
+    /// Number of components.
     pub fn components(self) -> usize {
         self.parameters.len().checked_div(self.stride()).unwrap_or(0)
     }
@@ -296,11 +400,20 @@ impl<'m> Mixture<'m> {
         }
     }
 
-    /// ln sum_k w_k N_k(z), by a running log-sum-exp.
-    fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
+    /// ln sum_k w_k p_k(z), by a running log-sum-exp; `kernel` is ln of the components' density
+    /// around 0 of unit scale.
+    fn log_density<M: Math>(
+        self,
+        z: &[f32],
+        work: &mut [f32],
+        kernel: impl Fn(&[f32]) -> f32,
+    ) -> f32 {
+        let work = work.get_mut(..z.len()).unwrap_or_default();
         let mut sum = LogSumExp::default();
         for component in self.iter() {
-            sum.add::<M>(component.log_weight + component.log_density::<M>(z, work));
+            component.whiten(z, work);
+            let own = kernel(work) + log_product::<M>(component.diagonal());
+            sum.add::<M>(component.log_weight + own);
         }
         sum.value::<M>()
     }
@@ -324,7 +437,8 @@ impl<'m> Component<'m> {
         alone.iter().copied().chain(packed.diagonal())
     }
 
-    fn log_density<M: Math>(self, z: &[f32], work: &mut [f32]) -> f32 {
+    /// U (z - mean), into `work`.
+    fn whiten(self, z: &[f32], work: &mut [f32]) {
         for ((own, z), mean) in work.iter_mut().zip(z).zip(self.mean) {
             *own = z - mean;
         }
@@ -338,10 +452,9 @@ impl<'m> Component<'m> {
         for own in work.iter_mut() {
             *own = bounded(*own);
         }
-        standard_normal(work) + log_product::<M>(self.diagonal())
     }
 
-    /// From a draw of N(0, I) to one of this Gaussian.
+    /// From a draw around 0 of unit scale to one of this component.
     fn place(self, z: &mut [f32]) {
         if self.full {
             self.upper().solve(z);
@@ -392,15 +505,28 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// The constant that lets the density integrate to 1.
+        /// The constant that lets the density integrate to 1, of one feature and of many.
         #[test]
-        fn student_t_constant_is_that_of_f64(log_n in 0f64..4.0) {
+        fn student_t_constants_are_those_of_f64(log_n in 0f64..4.0, features in 1usize..=64) {
             let n = 10f64.powf(log_n) as f32;
             let x = f64::from(n) / 2.0;
-            let gammas = libm::lgamma(x + 0.5) - libm::lgamma(x);
-            let constant = gammas - 0.5 * (2.0 * x * core::f64::consts::PI).ln();
-            let error = f64::from(student_t_constant::<Libm>(n)) - constant;
+            let expected = |features: usize| {
+                let gammas = libm::lgamma(x + 0.5 * features as f64) - libm::lgamma(x);
+                gammas - 0.5 * features as f64 * (2.0 * x * core::f64::consts::PI).ln()
+            };
+            let error = f64::from(student_t_constant::<Libm>(n)) - expected(1);
             prop_assert!(error.abs() < 4e-7, "{error}");
+            let constant = f64::from(multivariate_student_t_constant::<Libm>(n, features));
+            let error = constant - expected(features);
+            // Its terms grow with the features, and their rounding with them.
+            prop_assert!(error.abs() < 4e-7 + 1.5e-7 * features as f64, "{error} of {constant}");
+        }
+
+        #[test]
+        fn ln_1p_is_that_of_f64(log_x in -45f32..45.0) {
+            let x = log_x.exp();
+            let expected = f64::from(x).ln_1p();
+            prop_assert!((f64::from(ln_1p::<Libm>(x)) / expected - 1.0).abs() < 4e-7);
         }
     }
 }

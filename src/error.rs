@@ -175,7 +175,7 @@ pub enum Error {
         /// Words that the base takes.
         expected: usize,
     },
-    /// A Gaussian that is none, or shares that do not add up to 1.
+    /// A component that is no density, or shares that do not add up to 1.
     #[error(
         "the model's mixture is not usable at component {number}: ln weight <= 0, finite mean, diagonal not 0; weights add up to 1"
     )]
@@ -262,6 +262,12 @@ pub enum Error {
     Standardisation {
         /// The feature, from 0.
         feature: usize,
+    },
+    /// A column's offset or step is not usable.
+    #[error("the model's column {column} has no finite offset, or a negative or infinite step")]
+    Column {
+        /// The column, from 0: the features, then the context.
+        column: usize,
     },
     /// A feature's name is missing or not UTF-8.
     #[error("the model's name of feature {feature} cannot be read")]

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | 0 | D, number of features, 2 to 64 |
 //! | 1 | C, number of context values, 0 to 64 |
-//! | 2 | base density: 1 = standard normal, 2 = Student-t, 3 = mixture of Gaussians ([`Base`](crate::Base)) |
+//! | 2 | base density: 1 = standard normal, 2 = Student-t, 3 = mixture of Gaussians, 4 = mixture of Student-t ([`Base`](crate::Base)) |
 //! | 3 | math that the file was calibrated with: 1 = libm, 2 = micromath |
 //! | 4 | L, number of layers |
 //! | 5 | P, number of parameter words |
@@ -53,13 +53,18 @@
 //! UTF-8, in the order of the features; then C strings, those of the context.
 //!
 //! **Section 5, standardisation** (as many as flows, the k-th belongs to the k-th flow; words): for
-//! each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit;
-//! low to high is the range of the training rows.
+//! each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit
+//! and less its offset; low to high is the range of the training rows.
 //!
 //! **Section 7, ensemble** (exactly one where there is more than one flow, else none; words): how
 //! the flows' log-densities become one, 1 = their mean, 2 = the log-density of a mixture; behind a
 //! 2 for each flow ln of its share, `f32`, at most 0, the shares adding up to 1 within 0.001
 //! ([`Combination`](crate::Combination)).
+//!
+//! **Section 9, columns** (at most one; words): for each feature, then each context value, offset,
+//! `f64` in two words, the low one first, and step, `f32`. The offset is what is subtracted from the
+//! sensor's value before it becomes an `f32`; the step is 0 where the column has no steps, else it
+//! comes in whole steps from its low on. Without the section both are 0.
 //!
 //! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
 //! false-alarm rate; `f32` score above which a row is an anomaly (nats). More words may follow.
@@ -76,16 +81,16 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 8 to 15 are kept for quantiles
-//! of the score and attribution.
+//! Numbers of kinds and tags are never used again. Tags 8 and 10 to 15 are kept for
+//! quantiles of the score and attribution.
 //!
 //! # Checks
 //!
 //! In this order, each with its own [`Error`]: length, magic, major version, stated length,
 //! checksum, alignment, decoding of each section, no bytes left; then the contents: counts
 //! against the sections' sizes and the firmware's capacity, layers' records, every float finite
-//! and every parameter within 2^16, scales positive, permutations, the flows of an ensemble
-//! alike. After them no access can fail. A checksum is no signature: a boot loader that must
+//! and every parameter within 2^16, scales positive, steps not negative, permutations, the flows of
+//! an ensemble alike. After them no access can fail. A checksum is no signature: a boot loader that must
 //! refuse a forged file signs the bytes of the whole file.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
@@ -127,6 +132,8 @@ pub mod tag {
     pub const SELF_TEST: u32 = 6;
     /// How the log-densities of several flows become one.
     pub const ENSEMBLE: u32 = 7;
+    /// Offset and step of each column.
+    pub const COLUMNS: u32 = 9;
 }
 
 /// Magic, version and length.
@@ -157,6 +164,7 @@ pub(crate) struct File<'m> {
     pub standardisations: [Option<&'m [u32]>; MEMBERS],
     pub ensemble: Option<&'m [u32]>,
     pub names: Option<&'m [u8]>,
+    pub columns: Option<&'m [u32]>,
     pub calibration: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
@@ -219,6 +227,7 @@ impl<'m> File<'m> {
                     append(&mut file.flows, words(contents, malformed)?).ok_or(TOO_MANY_FLOWS)?
                 }
                 tag::NAMES => fill(&mut file.names, tag, contents)?,
+                tag::COLUMNS => fill(&mut file.columns, tag, words(contents, malformed)?)?,
                 tag::STANDARDISATION => {
                     append(&mut file.standardisations, words(contents, malformed)?)
                         .ok_or(Error::RepeatedSection { tag })?

@@ -122,6 +122,12 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H,
         self.model.threshold()
     }
 
+    /// What must be subtracted from the sensor's value of column `index`, the features and then the
+    /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
+    pub fn offset(&self, index: usize) -> f64 {
+        self.model.offset(index)
+    }
+
     /// Refuses a firmware that fills its rows in another order than the model was trained in.
     pub fn expect_features(&self, names: &[&str; D]) -> Result<(), Error> {
         self.model.expect_features(names)

@@ -157,7 +157,7 @@ impl<'m> Member<'m> {
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m> {
         let layers = self.layers().flat_map(|layer| layer.cargo_features());
         let context = (self.sizes.context > 0).then_some("context");
-        layers.chain([self.base.cargo_feature(), context]).flatten()
+        layers.chain(self.base.cargo_features()).chain([context]).flatten()
     }
 
     /// Log-density of the raw row that `row` holds, which becomes its base sample.

@@ -15,6 +15,7 @@ use crate::kernel::Units;
 use crate::math::{Libm, LogSumExp, Math};
 use crate::member::Member;
 use crate::network::MAX_HIDDEN;
+use crate::preprocess::Column;
 
 /// A normalizing flow borrowed from a model file, or an ensemble of up to
 /// [`MAX_MEMBERS`](crate::MAX_MEMBERS), with the file's threshold and names.
@@ -29,6 +30,8 @@ pub struct Model<'m, M: Math = Libm> {
     combination: Option<Combination<'m>>,
     threshold: Option<Threshold>,
     names: &'m [u8],
+    /// Of the features, then the context; none in a file without offsets and steps.
+    columns: &'m [[u32; Column::WORDS]],
     provenance: &'m str,
     self_test: &'m [u32],
     math: PhantomData<M>,
@@ -112,6 +115,7 @@ impl<'m, M: Math> Model<'m, M> {
             combination: None,
             threshold: None,
             names,
+            columns: &[],
             provenance: "",
             self_test: &[],
             math: PhantomData,
@@ -120,6 +124,9 @@ impl<'m, M: Math> Model<'m, M> {
             model.read_others(&file, math)?;
         }
         model.check_names()?;
+        if let Some(words) = file.columns {
+            model.read_columns(words)?;
+        }
         if let Some(words) = file.calibration {
             model.threshold = Some(read_threshold(words)?);
         }
@@ -176,6 +183,17 @@ impl<'m, M: Math> Model<'m, M> {
             (count, Some(words)) => Some(Combination::read(words, count)?),
         };
         Ok(())
+    }
+
+    fn read_columns(&mut self, words: &'m [u32]) -> Result<(), Error> {
+        let expected = (self.features() + self.context()) * Column::WORDS;
+        if words.len() != expected {
+            let actual = words.len();
+            return Err(Error::SectionLength { tag: tag::COLUMNS, actual, expected });
+        }
+        (self.columns, _) = words.as_chunks();
+        let mut columns = self.columns.iter().enumerate();
+        columns.try_for_each(|(number, words)| Column::read(*words).check(number))
     }
 
     /// Words of a self-test vector.
@@ -253,6 +271,22 @@ impl<'m, M: Math> Model<'m, M> {
             rest = behind;
             Some(name)
         })
+    }
+
+    fn column(&self, index: usize) -> Column {
+        let words = self.columns.get(index).copied();
+        Column::read(words.unwrap_or_default())
+    }
+
+    /// What must be subtracted from the sensor's value of column `index`, the features and then the
+    /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
+    pub fn offset(&self, index: usize) -> f64 {
+        self.column(index).offset
+    }
+
+    /// Width of the steps that column `index`, counted alike, comes in; 0 where it has none.
+    pub fn step(&self, index: usize) -> f32 {
+        self.column(index).step
     }
 
     /// Refuses a firmware that fills its rows in another order than the model was trained in.
@@ -461,7 +495,7 @@ impl<'m, M: Math> Model<'m, M> {
     /// deviation, 1 for the model's own density.
     ///
     /// Of a mixture it draws a member by its share, and then from it. A mean of log-densities is
-    /// no density, and refused.
+    /// no density, and refused. The values lie on the steps of their columns, less their offsets.
     pub fn sample<R: Rng>(
         &self,
         random: &mut R,
@@ -496,7 +530,13 @@ impl<'m, M: Math> Model<'m, M> {
             }
         };
         member.base().sample::<M, R>(random, temperature, x)?;
-        self.member_forward(member, x, context, scratch).map(|_| ())
+        self.member_forward(member, x, context, scratch)?;
+        for ((index, value), standardisation) in
+            x.iter_mut().enumerate().zip(member.standardisations())
+        {
+            *value = standardisation.on_step(*value, self.step(index));
+        }
+        Ok(())
     }
 
     /// Computes the log-densities of the file's self-test vectors and compares their bits with

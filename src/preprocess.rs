@@ -1,7 +1,13 @@
 //! From a raw sensor row to the flow's first input, and back.
 //!
-//! Each feature is standardised: u = (x - centre) / scale. The logarithm of its slope,
+//! A column may have an offset, which whoever fills the row subtracts while the value still has all of
+//! its digits: f32 has 7, a time stamp or a counter has more. What is left is the raw row of every
+//! call.
+//!
+//! Each feature is then standardised: u = (x - centre) / scale. The logarithm of its slope,
 //! -ln scale, counts in the log-density, which therefore holds for raw units.
+
+use core::num::FpCategory;
 
 use crate::Error;
 use crate::math::{Libm, Math, bounded};
@@ -50,8 +56,52 @@ impl Standardisation {
         if x > f32::MIN { x } else { f32::MIN }
     }
 
+    /// The value nearest to `x` that a column of this range and `step` can have: within the range and
+    /// a whole number of steps from its low end, or of a constant column its only value.
+    pub(crate) fn on_step(self, x: f32, step: f32) -> f32 {
+        if self.low == self.high {
+            return self.low;
+        }
+        if step == 0.0 {
+            return x;
+        }
+        let x = if x > self.low { x } else { self.low };
+        let nearest = self.low + libm::rintf((x - self.low) / step) * step;
+        if nearest < self.high { nearest } else { self.high }
+    }
+
     /// ln scale, by libm whatever the flow's [`Math`]: it is taken once, when a file is loaded.
     pub(crate) fn log_scale(self) -> f32 {
         Libm::ln(self.scale)
+    }
+}
+
+/// What a column of a row is before it is standardised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Column {
+    /// Subtracted from the sensor's value before that becomes an f32.
+    pub offset: f64,
+    /// Width of the steps that the column comes in, 0 where it has none.
+    pub step: f32,
+}
+
+impl Column {
+    /// Words that one column takes in a file.
+    pub const WORDS: usize = 3;
+
+    pub fn read([low, high, step]: [u32; Self::WORDS]) -> Self {
+        let offset = f64::from_bits(u64::from(high) << 32 | u64::from(low));
+        Self { offset, step: f32::from_bits(step) }
+    }
+
+    /// Refuses an offset that is no number and a step that leads nowhere.
+    pub fn check(self, column: usize) -> Result<(), Error> {
+        // By its bits: a comparison in f64 is a library call on a device.
+        let finite = !matches!(self.offset.classify(), FpCategory::Nan | FpCategory::Infinite);
+        if finite && self.step.is_finite() && self.step >= 0.0 {
+            Ok(())
+        } else {
+            Err(Error::Column { column })
+        }
     }
 }

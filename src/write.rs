@@ -5,7 +5,7 @@
 //! use flowlet::{Model, ScalarMap};
 //! use flowlet::write::{Description, Feature, Layer, Linear};
 //!
-//! let feature = |name: &str| Feature { name: name.into(), centre: 20.0, scale: 2.0, low: 15.0, high: 25.0, periodic: false };
+//! let feature = |name: &str| Feature { name: name.into(), centre: 20.0, scale: 2.0, low: 15.0, high: 25.0, periodic: false, offset: 0.0, step: 0.0 };
 //! let linear = |rows, columns| Linear { rows, columns, weights: vec![0.1; rows * columns], bias: vec![0.0; rows] };
 //! let description = Description {
 //!     features: vec![feature("inlet"), feature("outlet")],
@@ -126,6 +126,11 @@ pub struct Feature {
     /// of it. The file's masks follow from this and the permutations; without the Cargo feature
     /// `spline` there are none. Not for a context.
     pub periodic: bool,
+    /// What is subtracted from a sensor's value before it is an f32: all above is what is left. Of a
+    /// further flow it is unused, like the name.
+    pub offset: f64,
+    /// Width of the steps that it comes in, 0 for none. Of a further flow it is unused.
+    pub step: f32,
 }
 
 /// One bijection with its parameters, or a split. Where D is said below, behind a split it is the
@@ -189,14 +194,22 @@ pub enum Base {
     StandardNormal,
     /// Independent Student-t densities of one number of degrees of freedom.
     StudentT {
-        /// More than 0.
+        /// From 1 to 10,000.
         degrees_of_freedom: f32,
     },
     /// A mixture of Gaussians.
     Mixture(Vec<Component>),
+    /// A mixture of multivariate Student-t densities of one number of degrees of freedom, whose
+    /// factors are diagonal.
+    StudentTMixture {
+        /// From 1 to 10,000.
+        degrees_of_freedom: f32,
+        /// As of Gaussians.
+        components: Vec<Component>,
+    },
 }
 
-/// A Gaussian of a mixture.
+/// A component of a mixture.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// ln of its share; the shares add up to 1.
@@ -259,6 +272,9 @@ impl Description {
         let standardisations = self.flows().map(|flow| bytes_of(&flow.standardisation_words()));
         sections.extend(standardisations.map(|bytes| (tag::STANDARDISATION, bytes)));
         sections.push((tag::NAMES, self.names()));
+        if self.columns().any(|column| column.offset != 0.0 || column.step != 0.0) {
+            sections.push((tag::COLUMNS, bytes_of(&self.column_words())));
+        }
         if !self.others.is_empty() {
             sections.push((tag::ENSEMBLE, bytes_of(&self.combination.words())));
         }
@@ -291,8 +307,21 @@ impl Description {
     }
 
     fn names(&self) -> Vec<u8> {
-        let columns = self.features.iter().chain(&self.context);
-        columns.flat_map(|feature| encode(&feature.name.as_str())).collect()
+        self.columns().flat_map(|feature| encode(&feature.name.as_str())).collect()
+    }
+
+    /// The features, then the context.
+    fn columns(&self) -> impl Iterator<Item = &Feature> {
+        self.features.iter().chain(&self.context)
+    }
+
+    /// Section 9.
+    fn column_words(&self) -> Vec<u32> {
+        let words = |column: &Feature| {
+            let offset = column.offset.to_bits();
+            [offset as u32, (offset >> 32) as u32, column.step.to_bits()]
+        };
+        self.columns().flat_map(words).collect()
     }
 }
 
@@ -480,16 +509,27 @@ impl Base {
             Self::Mixture(components) => {
                 let full =
                     components.iter().any(|component| component.precision_factor.len() > features);
-                for Component { log_weight, mean, precision_factor } in components {
-                    parameters.push(*log_weight);
-                    parameters.extend(mean);
-                    match full {
-                        true => append_upper(precision_factor, features, parameters),
-                        false => parameters.extend(precision_factor),
-                    }
-                }
+                components.iter().for_each(|component| component.append(full, parameters));
                 (base::Base::MIXTURE, [components.len() as u32, u32::from(full)])
             }
+            Self::StudentTMixture { degrees_of_freedom, components } => {
+                components.iter().for_each(|component| component.append(false, parameters));
+                let settings = [components.len() as u32, degrees_of_freedom.to_bits()];
+                (base::Base::STUDENT_T_MIXTURE, settings)
+            }
+        }
+    }
+}
+
+impl Component {
+    /// Appends its parameters, with the packed triangle of its factor where that is `full`.
+    fn append(&self, full: bool, parameters: &mut Vec<f32>) {
+        let Self { log_weight, mean, precision_factor } = self;
+        parameters.push(*log_weight);
+        parameters.extend(mean);
+        match full {
+            true => append_upper(precision_factor, mean.len(), parameters),
+            false => parameters.extend(precision_factor),
         }
     }
 }

@@ -158,7 +158,7 @@ fn a_buffer_off_the_boundary_is_refused() {
 
 /// The model of rows with a periodic feature that is in the golden files.
 fn circular() -> Description {
-    goldens().pop().expect("a last one").1
+    golden("circular")
 }
 
 #[test]
@@ -210,6 +210,7 @@ fn is_tested(error: &Error) -> bool {
         Error::Columns { .. } => true,
         Error::Permutation { .. } | Error::Standardisation { .. } | Error::Name { .. } => true,
         Error::Calibration | Error::Provenance | Error::Math { .. } => true,
+        Error::Column { .. } => true,
         Error::FeatureName { .. } | Error::RowLength { .. } | Error::Scratch { .. } => true,
         Error::NoThreshold | Error::SelfTest { .. } => true,
         Error::Members { .. } | Error::Member { .. } | Error::NoEnsemble => true,
@@ -362,6 +363,10 @@ fn parts_that_make_no_sense_have_their_refusal() {
         precision_factor: vec![diagonal; 3],
     };
     let mixture = |components| with(Vec::new(), Base::Mixture(components));
+    let sound = vec![component(0.0, 0.0, 1.0)];
+    let heavy_tailed = |degrees_of_freedom, components| {
+        with(Vec::new(), Base::StudentTMixture { degrees_of_freedom, components })
+    };
     let norm = |scale: f32| Layer::ActNorm { shift: vec![0.0; 3], scale: vec![1.0, scale, 1.0] };
     let linear =
         |channels, upper: Vec<f32>| Layer::LuLinear { channels, lower: upper.clone(), upper };
@@ -417,7 +422,18 @@ fn parts_that_make_no_sense_have_their_refusal() {
         (mixture(vec![component(0.0, 0.0, 0.0)]), Error::Component { number: 0 }),
         (mixture(vec![component(0.0, 0.0, 1.0); 2]), Error::Component { number: 2 }),
         (mixture(vec![component(-1.0, 0.0, 1.0)]), Error::Component { number: 1 }),
+        (heavy_tailed(0.99, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(1.1e4, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(-3.0, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(f32::NAN, sound.clone()), Error::BaseSetting { word: 7 }),
+        (heavy_tailed(3.0, Vec::new()), Error::BaseSetting { word: 6 }),
+        (heavy_tailed(3.0, vec![component(0.0, 0.0, 0.0)]), Error::Component { number: 0 }),
+        (heavy_tailed(3.0, vec![component(-1.0, 0.0, 1.0)]), Error::Component { number: 1 }),
     ];
+    for degrees_of_freedom in [1.0, 1e4] {
+        let file = heavy_tailed(degrees_of_freedom, sound.clone()).to_file();
+        assert_eq!(open(file.bytes()), Ok(()));
+    }
     for (description, refusal) in cases {
         assert!(is_tested(&refusal));
         assert_eq!(open(description.to_file().bytes()), Err(refusal));
@@ -480,6 +496,60 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
     bytes[10] += 1;
     repair(&mut bytes);
     assert_eq!(open(&bytes), Err(Error::Malformed { section: 6 }));
+}
+
+/// The golden file of this name.
+fn golden(name: &str) -> Description {
+    let found = goldens().into_iter().find(|(other, _)| other == name);
+    found.expect("a golden file of this name").1
+}
+
+#[test]
+fn offsets_and_steps_are_read_and_absurd_ones_refused() {
+    let description = golden("columns");
+    let file = description.to_file();
+    let model = Model::<Libm>::from_bytes(file.bytes()).expect("a golden file");
+    let columns = [&description.features[..], &description.context].concat();
+    assert_eq!(columns.len(), 4);
+    for (index, column) in columns.iter().enumerate() {
+        assert_eq!((model.offset(index), model.step(index)), (column.offset, column.step));
+    }
+    assert_eq!((model.offset(4), model.step(4)), (0.0, 0.0));
+    let flow = Flow::<3, 8, Libm, 1>::from_bytes(file.bytes()).expect("fits");
+    assert_eq!(flow.offset(0), columns[0].offset);
+
+    let [infinite, nan] = [f64::INFINITY, f64::NAN].map(|value| (value.to_bits() >> 32) as u32);
+    for column in 0..columns.len() {
+        for (word, value) in [
+            (1, infinite),
+            (1, infinite | 1 << 31),
+            (1, nan),
+            (2, f32::NAN.to_bits()),
+            (2, f32::INFINITY.to_bits()),
+            (2, (-1f32).to_bits()),
+        ] {
+            let file = with_word(&description, tag::COLUMNS, 3 * column + word, value);
+            assert_eq!(open(file.bytes()), Err(Error::Column { column }), "{word}: {value:#x}");
+        }
+    }
+    let all = sections(&file);
+    let columns = all.iter().position(|(other, _)| *other == tag::COLUMNS).expect("the section");
+    let mut without = all.clone();
+    let section = without.remove(columns);
+    let bare = envelope(&without);
+    let model = Model::<Libm>::from_bytes(bare.bytes()).expect("most files have none");
+    assert!((0..4).all(|index| model.offset(index) == 0.0 && model.step(index) == 0.0));
+    let again = [all.clone(), vec![section]].concat();
+    let repeated = Error::RepeatedSection { tag: tag::COLUMNS };
+    assert_eq!(open(envelope(&again).bytes()), Err(repeated));
+    for actual in [0, 9, 11, 13, 24] {
+        let mut altered = all.clone();
+        altered[columns].1.resize(4 * actual, 0);
+        let refusal = Error::SectionLength { tag: tag::COLUMNS, actual, expected: 12 };
+        assert_eq!(open(envelope(&altered).bytes()), Err(refusal));
+    }
+    // The small model, which has neither, takes no section for them.
+    assert!(sections(&small().to_file()).iter().all(|(other, _)| *other != tag::COLUMNS));
 }
 
 /// `members` flows, each the small one's.
@@ -637,22 +707,26 @@ fn a_forged_file_never_gives_a_wrong_number() {
         let mut random = Random::new(4);
         for scale in [1.0, 1e-30, 1e30] {
             let row: Vec<f32> = (0..model.features()).map(|_| scale * random.uniform()).collect();
-            let score = model.score(&row, &mut memory.scratch()).expect("a finite row");
+            let context = vec![scale; model.context()];
+            let score = model.score_given(&row, &context, &mut memory.scratch());
+            let score = score.expect("a finite row");
             assert!(score.is_finite(), "{score}");
             // An ensemble has no such map.
             if model.combination().is_some() {
                 continue;
             }
             let mut row = row;
-            model.forward(&mut row, &mut memory.scratch()).expect("a finite row");
+            let forward = model.forward_given(&mut row, &context, &mut memory.scratch());
+            forward.expect("a finite row");
             assert!(row.iter().all(|value| value.is_finite()), "{row:?}");
         }
     };
     let mixture = ensemble(2, Combination::Mixture(vec![-(2f32.ln()); 2]));
-    let image = goldens().into_iter().find(|(name, _)| name == "image");
-    let (_, image) = image.expect("a golden file of an image");
+    let (image, heavy_tailed) = (golden("image"), golden("mixture_student_t"));
     let ensemble = ensemble(2, Combination::Mean);
-    for description in [small(), image, ensemble, mixture, circular()] {
+    for description in
+        [small(), image, ensemble, mixture, circular(), heavy_tailed, golden("columns")]
+    {
         for (tag, contents) in sections(&description.to_file()) {
             for word in 0..contents.len() / 4 {
                 for value in values {

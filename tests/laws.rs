@@ -5,7 +5,7 @@ mod models;
 use std::collections::BTreeSet;
 
 use flowlet::bijection::Kind;
-use flowlet::write::{Combination, Feature};
+use flowlet::write::{Base, Combination, Feature};
 use flowlet::{Error, Flow, Libm, Memory, Model, Periodic};
 use models::{
     Example, Random, bases, circular, conditional, ensembles, examples, images, members, oracle,
@@ -383,12 +383,20 @@ fn flow_gives_the_bits_of_model_given_a_context() {
 
 #[test]
 fn a_density_of_two_features_integrates_to_one() {
-    for seed in 0..4 {
-        let description = flowlet::write::Description {
-            features: Random::new(seed).features(2),
-            layers: Random::new(seed).real_nvp(2, 4, &[16]),
-            ..Default::default()
-        };
+    let flows = (0..4).map(|seed| flowlet::write::Description {
+        features: Random::new(seed).features(2),
+        layers: Random::new(seed).real_nvp(2, 4, &[16]),
+        ..Default::default()
+    });
+    let heavy_tailed = flowlet::write::Description {
+        features: Random::new(4).features(2),
+        base: Base::StudentTMixture {
+            degrees_of_freedom: 4.0,
+            components: Random::new(4).components(2, 3, false),
+        },
+        ..Default::default()
+    };
+    for (number, description) in flows.chain([heavy_tailed]).enumerate() {
         let file = description.to_file();
         let flow = Flow::<2, 16>::from_bytes(file.bytes()).expect("fits");
         let [a, b] = &description.features[..] else { panic!("two features") };
@@ -403,7 +411,7 @@ fn a_density_of_two_features_integrates_to_one() {
             }
         }
         integral *= f64::from(step * step * a.scale * b.scale);
-        assert!((integral - 1.0).abs() < 1e-2, "seed {seed}: the integral is {integral}");
+        assert!((integral - 1.0).abs() < 1e-2, "number {number}: the integral is {integral}");
     }
 }
 
@@ -472,9 +480,11 @@ fn far_apart(log_weights: Vec<f32>) -> flowlet::write::Description {
         name: "x".into(),
         centre,
         scale,
-        low: centre,
-        high: centre,
+        low: centre - 3.0 * scale,
+        high: centre + 3.0 * scale,
         periodic: false,
+        offset: 0.0,
+        step: 0.0,
     };
     flowlet::write::Description {
         features: vec![feature(-20.0, 1.0); 2],
@@ -584,6 +594,114 @@ fn samples_go_back_to_a_standard_normal() {
     }
 }
 
+/// Draws of a model, less what the steps make of them.
+fn draws(description: &flowlet::write::Description, count: usize) -> Vec<Vec<f32>> {
+    let file = description.to_file();
+    let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+    let mut memory = Memory::of(&model);
+    let mut random = ChaCha8Rng::seed_from_u64(34);
+    let context = vec![0.5; model.context()];
+    let mut draw = || {
+        let mut x = vec![0.0; model.features()];
+        let scratch = &mut memory.scratch();
+        model.sample_given(&mut random, 1.0, &mut x, &context, scratch).expect("sound");
+        x
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn samples_are_the_nearest_steps_within_the_range(
+        low in -1e6f32..1e6,
+        steps in proptest::collection::vec((0.0f32..30.0).prop_map(f32::exp2), 3),
+        count in 0u8..100,
+    ) {
+        let smooth = models::stepped();
+        let mut stepped = smooth.clone();
+        for (feature, step) in stepped.features.iter_mut().zip(&steps) {
+            feature.step = step * 2f32.powi(-15);
+            feature.low = low;
+            feature.high = low + f32::from(count) * feature.step;
+        }
+        let mut smooth = stepped.clone();
+        for feature in &mut smooth.features {
+            feature.step = 0.0;
+            feature.high = f32::MAX;
+        }
+        for (stepped_row, row) in draws(&stepped, 20).iter().zip(draws(&smooth, 20)) {
+            for ((found, x), feature) in stepped_row.iter().zip(row).zip(&stepped.features) {
+                let Feature { low, high, step, .. } = *feature;
+                let is_value = |k: u8| *found == (low + f32::from(k) * step).min(high);
+                prop_assert!((0..=count).any(is_value), "{found} of {feature:?}");
+                let nearest = f64::from(x).clamp(f64::from(low), f64::from(high));
+                let rounding = 4.0 * f64::from(f32::EPSILON) * f64::from(low.abs() + high.abs());
+                let error = (f64::from(*found) - nearest).abs();
+                prop_assert!(error <= 0.5 * f64::from(step) + rounding, "{found} for {x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn samples_stay_finite_whatever_the_steps() {
+    let extremes = [f32::MIN, -1.0, -1e-45, 0.0, f32::MIN_POSITIVE, 3.0, f32::MAX];
+    for (index, low) in extremes.into_iter().enumerate() {
+        for high in extremes.into_iter().skip(index) {
+            for step in [1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX] {
+                let mut description = models::stepped();
+                for feature in &mut description.features {
+                    (feature.low, feature.high, feature.step) = (low, high, step);
+                }
+                for x in draws(&description, 4).into_iter().flatten() {
+                    assert!((low..=high).contains(&x), "{x} of {low}..{high} in steps of {step}");
+                }
+            }
+        }
+    }
+}
+
+/// The mean of q(x) / p(x) over draws from p is 1 for every density q; where p has the heavier tails,
+/// the ratio is bounded and its mean is soon known.
+#[test]
+fn samples_of_a_student_t_mixture_have_its_density() {
+    for (features, degrees_of_freedom) in [(2, 1.0), (3, 3.0), (8, 3.0), (5, 1e3)] {
+        let mut random = Random::new(31);
+        let components = random.components(features, 2, false);
+        let with = |base| flowlet::write::Description {
+            features: Random::new(32).features(features),
+            base,
+            ..Default::default()
+        };
+        let base = Base::StudentTMixture { degrees_of_freedom, components: components.clone() };
+        let file = with(base).to_file();
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");
+        let gaussians = components.into_iter().map(|mut component| {
+            component.log_weight = 0.0;
+            with(Base::Mixture(vec![component]))
+        });
+        for gaussian in gaussians {
+            let mut memory = Memory::of(&model);
+            let mut random = ChaCha8Rng::seed_from_u64(33);
+            let (count, mut sum, mut squares) = (40_000, 0.0, 0.0);
+            for _ in 0..count {
+                let mut x = vec![0.0; features];
+                model.sample(&mut random, 1.0, &mut x, &mut memory.scratch()).expect("sound");
+                let own = model.log_density(&x, &mut memory.scratch()).expect("finite");
+                let ratio = (oracle::log_density(&gaussian, &x, &[]) - f64::from(own)).exp();
+                sum += ratio;
+                squares += ratio * ratio;
+            }
+            let mean = sum / f64::from(count);
+            let error = ((squares / f64::from(count) - mean * mean) / f64::from(count)).sqrt();
+            assert!(error < 0.02, "{features} features: an error of {error} shows nothing");
+            assert!((mean - 1.0).abs() < 5.0 * error, "{features} features: {mean} +- {error}");
+        }
+    }
+}
+
 #[test]
 fn temperature_scales_the_base() {
     let file = models::small().to_file();
@@ -612,11 +730,17 @@ fn a_stuck_generator_is_an_error_and_not_a_hang() {
             Ok(())
         }
     }
-    let file = models::small().to_file();
-    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
-    for stuck in [0, u32::MAX] {
-        assert_eq!(flow.sample(&mut Stuck(stuck), 1.0), Err(Error::RandomSource));
-        assert_eq!(Stuck(stuck).next_u32(), stuck);
+    for (name, description) in models::goldens() {
+        let file = description.to_file();
+        let Ok(flow) = Flow::<3, 16>::from_bytes(file.bytes()) else { continue };
+        if description.combination == Combination::Mean && !description.others.is_empty() {
+            continue;
+        }
+        for stuck in [0, u32::MAX] {
+            let sample = flow.sample(&mut Stuck(stuck), 1.0);
+            assert_eq!(sample, Err(Error::RandomSource), "{name}");
+            assert_eq!(Stuck(stuck).next_u32(), stuck);
+        }
     }
 }
 

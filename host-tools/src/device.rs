@@ -43,10 +43,13 @@ pub trait Device {
     fn feature_names(&self) -> Vec<String>;
     /// Names of the values that the density is conditioned on.
     fn context_names(&self) -> Vec<String>;
-    /// Natural logarithm of the density at a row of the features and then the context, nats, raw
-    /// units.
+    /// What is subtracted from a value of each column, the features and then the context, before it
+    /// is an f32.
+    fn offsets(&self) -> Vec<f64>;
+    /// Natural logarithm of the density at a row of the features and then the context, less their
+    /// offsets; nats, raw units.
     fn log_density(&mut self, row: &[f32]) -> Result<f32>;
-    /// Fills `x` with a draw, given a context.
+    /// Fills `x` with a draw, less its offsets, given a context less its own.
     fn sample(
         &mut self,
         random: &mut dyn Rng,
@@ -78,6 +81,8 @@ pub struct Summary {
     pub features: Vec<String>,
     /// Names of the values that the density is conditioned on.
     pub context: Vec<String>,
+    /// Offset and step of the features, then of the context.
+    pub columns: Vec<ColumnSummary>,
     /// The features on circles.
     pub periodic: Vec<PeriodSummary>,
     /// The flows: one, or those of an ensemble.
@@ -100,6 +105,17 @@ pub struct Summary {
     pub math: &'static str,
     /// Lines `key=value`.
     pub provenance: Vec<(String, String)>,
+}
+
+/// What `inspect` shows of a column.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ColumnSummary {
+    /// Its name.
+    pub name: String,
+    /// What is subtracted from its values before they are f32.
+    pub offset: f64,
+    /// Width of the steps that it comes in, 0 for none.
+    pub step: f32,
 }
 
 /// What `inspect` shows of a feature on a circle: one period.
@@ -148,6 +164,11 @@ impl<M: Math> Device for Loaded<'_, M> {
         self.model.context_names().map(String::from).collect()
     }
 
+    fn offsets(&self) -> Vec<f64> {
+        let columns = self.model.features() + self.model.context();
+        (0..columns).map(|index| self.model.offset(index)).collect()
+    }
+
     fn log_density(&mut self, row: &[f32]) -> Result<f32> {
         let (x, context) = row.split_at(self.model.features());
         Ok(self.model.log_density_given(x, context, &mut self.memory.scratch())?)
@@ -185,6 +206,7 @@ impl<M: Math> Device for Loaded<'_, M> {
         Summary {
             features: self.feature_names(),
             context: self.context_names(),
+            columns: columns_of(model),
             periodic: periods(&self.feature_names(), &model.members()[0]),
             members: model.members().iter().map(summary).collect(),
             combination: model
@@ -214,6 +236,16 @@ fn summary(member: &Member) -> MemberSummary {
         parameters: member.parameters(),
         multiply_adds: member.multiply_adds(),
     }
+}
+
+fn columns_of<M: Math>(model: &Model<M>) -> Vec<ColumnSummary> {
+    let names = model.feature_names().chain(model.context_names()).enumerate();
+    let column = |(index, name): (usize, &str)| ColumnSummary {
+        name: name.into(),
+        offset: model.offset(index),
+        step: model.step(index),
+    };
+    names.map(column).collect()
 }
 
 /// The features that the base of a flow knows as periodic, followed back through permutations.
@@ -330,5 +362,9 @@ fn describe_base(base: Base) -> String {
             let covariance = if mixture.is_full() { "full" } else { "diagonal" };
             format!("mixture of {} Gaussians, {covariance} covariance", mixture.components())
         }
+        Base::StudentTMixture { mixture, degrees_of_freedom } => format!(
+            "mixture of {} Student-t densities, {degrees_of_freedom} degrees of freedom",
+            mixture.components()
+        ),
     }
 }

@@ -99,6 +99,11 @@ pub enum Base {
         /// Number of Gaussians.
         components: usize,
     },
+    /// A mixture of diagonal multivariate Student-t densities, behind layers.
+    StudentTMixture {
+        /// Number of densities.
+        components: usize,
+    },
 }
 
 /// How large a flow is.
@@ -176,6 +181,9 @@ impl Flow {
                 random,
                 device,
             )),
+            Base::StudentTMixture { components } => base::Base::Mixture(
+                base::Mixture::of_student_t(sizes.features, components, random, device),
+            ),
         };
         Self { context: sizes.context, layers, base }
     }

@@ -33,7 +33,7 @@ const PATIENCE: u32 = 20;
 /// Of AdamW, at the start.
 const LEARNING_RATE: f64 = 2e-3;
 
-/// Gaussians of a mixture behind layers.
+/// Components of a mixture behind layers.
 const BASE_COMPONENTS: usize = 5;
 /// Most Gaussians that a mixture without layers gets by itself.
 const MOST_COMPONENTS: usize = 10;
@@ -71,7 +71,7 @@ pub struct Arguments {
     /// Density that the flow maps rows to; by default the standard normal one.
     #[arg(long, value_enum)]
     base: Option<Base>,
-    /// Number of Gaussians of --base mixture, by default 5, or of --family gmm, by default the
+    /// Number of components of --base mixture or student-t-mixture, by default 5, or of --family gmm, by default the
     /// best of 1 to 10 by the Bayesian information criterion.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     components: Option<u16>,
@@ -555,8 +555,8 @@ impl Arguments {
         if !self.periodic.is_empty() && is_transformed {
             return refuse("--periodic", "--marginal or --whiten");
         }
-        if !self.periodic.is_empty() && matches!(base, Some(Base::StudentT | Base::Mixture)) {
-            return refuse("--periodic", "--base student-t or mixture");
+        if !self.periodic.is_empty() && base.is_some_and(|base| base != Base::StandardNormal) {
+            return refuse("--periodic", "another base than standard-normal");
         }
         let base = match (family, base) {
             (Family::Gmm | Family::Gaussian, _) if self.layers.is_some() => {
@@ -574,6 +574,9 @@ impl Arguments {
             }
             (_, Some(Base::Mixture)) => {
                 family::Base::Mixture { components: components.unwrap_or(BASE_COMPONENTS) }
+            }
+            (_, Some(Base::StudentTMixture)) => {
+                family::Base::StudentTMixture { components: components.unwrap_or(BASE_COMPONENTS) }
             }
             _ if components.is_some() => {
                 return refuse("--components", "a family and base without mixtures");

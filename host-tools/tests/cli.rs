@@ -247,7 +247,7 @@ fn options_that_do_not_go_together() {
         ),
         (
             "--family spline-coupling --periodic a=0..1 --base student-t",
-            "--periodic means nothing with --base student-t or mixture",
+            "--periodic means nothing with another base than standard-normal",
         ),
         ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
         ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),

@@ -57,6 +57,7 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         Just(Base::StandardNormal),
         Just(Base::StudentT),
         (1usize..6).prop_map(|components| Base::Mixture { components }),
+        (1usize..6).prop_map(|components| Base::StudentTMixture { components }),
     ];
     let hidden = proptest::collection::vec(1usize..40, 1..=3);
     let shapes = ["2x2x1", "4x4x1", "2x4x3", "8x2x2", "8x8x1"];
@@ -97,7 +98,7 @@ proptest! {
             _ => Periodic::default(),
         };
         let flow = flow(&architecture, Sizes { features, context, periodic }, seed);
-        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k) };
+        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k), offset: 0.0, step: 0.0 };
         let (layers, base) = flow.export();
         let description = Description {
             features: (0..features).map(feature).collect(),

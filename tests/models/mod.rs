@@ -248,12 +248,27 @@ pub fn bases(seed: u64) -> Vec<Example> {
             Base::Mixture(random.components(count, 1, true)),
             Base::Mixture(random.components(count, 5, false)),
             Base::Mixture(random.components(count, 3, true)),
+            Base::StudentTMixture {
+                degrees_of_freedom: 1.0,
+                components: random.components(count, 1, false),
+            },
+            Base::StudentTMixture {
+                degrees_of_freedom: 6.5,
+                components: random.components(count, 5, false),
+            },
+            Base::StudentTMixture {
+                degrees_of_freedom: 1e4,
+                components: random.components(count, 3, false),
+            },
         ];
         for base in own {
             let name = match &base {
                 Base::StandardNormal => "standard normal".into(),
                 Base::StudentT { degrees_of_freedom } => format!("Student-t {degrees_of_freedom}"),
                 Base::Mixture(components) => format!("mixture of {}", components.len()),
+                Base::StudentTMixture { degrees_of_freedom, components } => {
+                    format!("mixture of {} Student-t {degrees_of_freedom}", components.len())
+                }
             };
             let features = random.features(count);
             let layers = vec![random.coupling(count, Half::Second, AFFINE, &[8])];
@@ -327,7 +342,7 @@ impl Random {
             let scale = 0.5 + self.uniform().abs();
             let name = format!("feature {number}");
             let (low, high) = (centre - 3.0 * scale, centre + 3.0 * scale);
-            Feature { name, centre, scale, low, high, periodic: false }
+            Feature { name, centre, scale, low, high, periodic: false, offset: 0.0, step: 0.0 }
         };
         (0..count).map(feature).collect()
     }
@@ -593,6 +608,11 @@ pub fn goldens() -> Vec<(String, Description)> {
         let base = Base::Mixture(random.components(3, 2, full));
         add(&mut random, name, Vec::new(), base);
     }
+    // Of its own numbers, like the image, so that the files behind it stay as they are.
+    let mut own = Random::new(4);
+    let components = own.components(3, 2, false);
+    let base = Base::StudentTMixture { degrees_of_freedom: 6.5, components };
+    add(&mut own, "mixture_student_t", Vec::new(), base);
     let features = random.features(8);
     let layers = random.image(&[(2, 4), (1, 4)], &[5]);
     let image = Description { features, layers, ..Description::default() };
@@ -627,7 +647,20 @@ pub fn goldens() -> Vec<(String, Description)> {
     ];
     let circular = Description { features, layers, ..Description::default() };
     goldens.push(("circular".to_owned(), complete(&mut random, circular)));
+    goldens.push(("columns".to_owned(), complete(&mut random, stepped())));
     goldens
+}
+
+/// A model of columns with offsets and steps.
+pub fn stepped() -> Description {
+    let mut random = Random::new(5);
+    let mut features = random.features(3);
+    let mut context = random.features(1);
+    (features[0].offset, features[0].step) = (1_700_000_000.25, 0.5);
+    features[1].step = 0.1;
+    context[0].offset = -1e9;
+    let layers = vec![random.coupling_given(1, 3, Half::First, AFFINE, &[8])];
+    Description { features, context, layers, ..Description::default() }
 }
 
 /// With a threshold, provenance and two self-test vectors.

@@ -275,9 +275,15 @@ fn base(base: &Base, z: &[f64]) -> f64 {
             z.iter().map(|z| constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()).sum()
         }
         Base::Mixture(components) => {
-            let terms: Vec<f64> =
-                components.iter().map(|component| gaussian(component, z)).collect();
-            log_sum_exp(&terms)
+            let constant = -0.5 * z.len() as f64 * ln_two_pi;
+            mixture(components, z, |square| constant - 0.5 * square)
+        }
+        Base::StudentTMixture { degrees_of_freedom, components } => {
+            let (n, size) = (f64::from(*degrees_of_freedom), z.len() as f64);
+            let constant = libm::lgamma(0.5 * (n + size))
+                - libm::lgamma(0.5 * n)
+                - 0.5 * size * (n * std::f64::consts::PI).ln();
+            mixture(components, z, |square| constant - 0.5 * (n + size) * (square / n).ln_1p())
         }
     }
 }
@@ -287,7 +293,20 @@ fn log_sum_exp(terms: &[f64]) -> f64 {
     largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
 }
 
-fn gaussian(component: &Component, z: &[f64]) -> f64 {
+/// `kernel` is ln of the density around 0 of unit scale, given the squared distance from there.
+fn mixture(components: &[Component], z: &[f64], kernel: impl Fn(f64) -> f64) -> f64 {
+    let terms: Vec<f64> = components
+        .iter()
+        .map(|component| {
+            let (square, log_det) = whitened(component, z);
+            f64::from(component.log_weight) + log_det + kernel(square)
+        })
+        .collect();
+    log_sum_exp(&terms)
+}
+
+/// |U (z - mean)|^2 and ln |det U|.
+fn whitened(component: &Component, z: &[f64]) -> (f64, f64) {
     let size = z.len();
     let full = component.precision_factor.len() > size;
     let entry = |i: usize, j: usize| match full {
@@ -295,12 +314,13 @@ fn gaussian(component: &Component, z: &[f64]) -> f64 {
         false if i == j => f64::from(component.precision_factor[i]),
         false => 0.0,
     };
-    let mut sum = f64::from(component.log_weight);
+    let (mut square, mut log_det) = (0.0, 0.0);
     for i in 0..size {
         let y: f64 = (i..size).map(|j| entry(i, j) * (z[j] - f64::from(component.mean[j]))).sum();
-        sum += entry(i, i).abs().ln() - 0.5 * y * y - 0.5 * (2.0 * std::f64::consts::PI).ln();
+        square += y * y;
+        log_det += entry(i, i).abs().ln();
     }
-    sum
+    (square, log_det)
 }
 
 /// log |det dz/dx| by central differences and Gaussian elimination.

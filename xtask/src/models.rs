@@ -89,6 +89,8 @@ pub fn all_units_active() -> Description {
         low: -1e4,
         high: 1e4,
         periodic: false,
+        offset: 0.0,
+        step: 0.0,
     };
     let linear = |rows: usize, columns: usize, bias: f32| {
         let weights = (0..rows * columns).map(|k| ((k * 37 % 101) as f32 - 50.0) * 1e-3).collect();
@@ -116,6 +118,8 @@ fn standardised(features: usize) -> Description {
         low: -4.0,
         high: 4.0,
         periodic: false,
+        offset: 0.0,
+        step: 0.0,
     };
     Description { features: (1..=features).map(feature).collect(), ..Description::default() }
 }

@@ -18,7 +18,7 @@ pub enum Base {
     StandardNormal(Normal),
     /// Independent Student-t densities.
     StudentT(StudentT),
-    /// A mixture of Gaussians.
+    /// A mixture of Gaussians, or of multivariate Student-t densities.
     Mixture(Mixture),
 }
 
@@ -104,22 +104,47 @@ impl StudentT {
     fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
         let [_, features] = z.dims();
         let n: Tensor<2> = self.degrees_of_freedom().unsqueeze();
-        let constant =
-            gamma_ratio(n.clone() * 0.5) - (n.clone() * std::f64::consts::PI).log() * 0.5;
+        let constant = constant(n.clone());
         let logs = (z.square() / n.clone()).log1p().sum_dim(1);
         constant * features as f64 - (n + 1.0) * 0.5 * logs
     }
 
-    fn export(&self) -> write::Base {
-        let degrees_of_freedom = values(self.degrees_of_freedom())[0];
-        write::Base::StudentT { degrees_of_freedom }
+    /// One density over the whole of the last dimension, around 0 and of unit scale.
+    fn multivariate_log_density(&self, y: Tensor<3>) -> Tensor<3> {
+        let [_, _, features] = y.dims();
+        let n: Tensor<3> = self.degrees_of_freedom().unsqueeze();
+        let odd = features % 2;
+        let pairs = features / 2;
+        let mut constant = match odd {
+            1 => constant(n.clone()),
+            _ => Tensor::zeros_like(&n),
+        };
+        for pair in 0..pairs {
+            constant = constant + (n.clone().recip() * (odd + 2 * pair) as f64).log1p();
+        }
+        let constant = constant - pairs as f64 * (2.0 * std::f64::consts::PI).ln();
+        let logs = (y.square().sum_dim(2) / n.clone()).log1p();
+        constant - (n + features as f64) * 0.5 * logs
     }
+
+    fn exported_degrees_of_freedom(&self) -> f32 {
+        values(self.degrees_of_freedom())[0]
+    }
+
+    fn export(&self) -> write::Base {
+        write::Base::StudentT { degrees_of_freedom: self.exported_degrees_of_freedom() }
+    }
+}
+
+/// ln gamma((n + 1)/2) - ln gamma(n / 2) - ln(n pi)/2.
+fn constant<const N: usize>(n: Tensor<N>) -> Tensor<N> {
+    gamma_ratio(n.clone() * 0.5) - (n * std::f64::consts::PI).log() * 0.5
 }
 
 /// ln gamma(x + 1/2) - ln gamma(x), x >= 1, to 1e-7: the asymptotic series in 1/x (Abramowitz
 /// and Stegun 1964, 6.1.40, the two series subtracted) at x + 4, then down by the recurrence.
 /// The difference of two logarithms of gamma would lose digits.
-fn gamma_ratio(x: Tensor<2>) -> Tensor<2> {
+fn gamma_ratio<const N: usize>(x: Tensor<N>) -> Tensor<N> {
     const STEPS: usize = 4;
     let mut steps = Tensor::zeros_like(&x);
     for step in 0..STEPS {
@@ -133,7 +158,7 @@ fn gamma_ratio(x: Tensor<2>) -> Tensor<2> {
     x.log() * 0.5 + series * inverse - steps
 }
 
-/// A mixture of Gaussians, trained with the flow or, alone, by [`crate::training::mixture`].
+/// A mixture, trained with the flow or, alone and of Gaussians, by [`crate::training::mixture`].
 #[derive(Module, Debug)]
 pub struct Mixture {
     /// The weights are their softmax, shape \[K\].
@@ -144,6 +169,8 @@ pub struct Mixture {
     log_diagonals: Param<Tensor<2>>,
     /// Full covariances: U above the diagonal, shape [K, D, D]; what lies elsewhere is not used.
     uppers: Option<Param<Tensor<3>>>,
+    /// The components are Student-t densities.
+    tails: Option<StudentT>,
 }
 
 impl Mixture {
@@ -170,7 +197,19 @@ impl Mixture {
             means: Param::from_data(TensorData::new(means, [components, features]), device),
             log_diagonals: Param::from_tensor(Tensor::zeros([components, features], device)),
             uppers,
+            tails: None,
         }
+    }
+
+    /// The same of diagonal Student-t densities.
+    pub fn of_student_t(
+        features: usize,
+        components: usize,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let tails = Some(StudentT::new(device));
+        Self { tails, ..Self::new(features, components, false, random, device) }
     }
 
     /// From the components as the device's file holds them, with full covariances.
@@ -194,6 +233,7 @@ impl Mixture {
             means: Param::from_data(TensorData::new(means, [count, features]), device),
             log_diagonals: Param::from_data(log_diagonals, device),
             uppers: Some(Param::from_data(uppers, device)),
+            tails: None,
         }
     }
 
@@ -208,7 +248,11 @@ impl Mixture {
         }
         let log_weights = log_softmax(self.raw_weights.val(), 0);
         let log_weights: Tensor<3> = log_weights.unsqueeze_dims(&[1, 2]);
-        let own = standard_normal(whitened) + log_diagonals.sum_dim(2) + log_weights;
+        let kernel = match &self.tails {
+            Some(tails) => tails.multivariate_log_density(whitened),
+            None => standard_normal(whitened),
+        };
+        let own = kernel + log_diagonals.sum_dim(2) + log_weights;
         let largest = own.clone().max_dim(0).detach();
         let sum = (own - largest.clone()).exp().sum_dim(0).log() + largest;
         sum.squeeze_dim(0)
@@ -237,6 +281,13 @@ impl Mixture {
             let log_weight = log_weights[number].min(0.0);
             write::Component { log_weight, mean, precision_factor }
         };
-        write::Base::Mixture((0..count).map(component).collect())
+        let components = (0..count).map(component).collect();
+        match &self.tails {
+            Some(tails) => write::Base::StudentTMixture {
+                degrees_of_freedom: tails.exported_degrees_of_freedom(),
+                components,
+            },
+            None => write::Base::Mixture(components),
+        }
     }
 }

@@ -91,6 +91,8 @@ pub enum Base {
     StudentT,
     /// Mixture of Gaussians of diagonal covariance, trained with the flow.
     Mixture,
+    /// Mixture of Student-t densities, trained with the flow: several modes with heavier tails.
+    StudentTMixture,
 }
 
 /// A kind of flow.

@@ -82,6 +82,8 @@ impl Transform {
             low: 0.0,
             high: 0.0,
             periodic: false,
+            offset: 0.0,
+            step: 0.0,
         };
         let description = Description {
             features: (0..features).map(feature).collect(),
@@ -165,7 +167,9 @@ fn whitening(rows: &[f32], features: usize, seed: u64) -> Result<Layer> {
     lower.iter_mut().step_by(features + 1).for_each(|entry| *entry = 1.0);
     let upper = match base {
         Base::Mixture(mut components) => components.swap_remove(0).precision_factor,
-        Base::StandardNormal | Base::StudentT { .. } => lower.clone(),
+        Base::StandardNormal | Base::StudentT { .. } | Base::StudentTMixture { .. } => {
+            lower.clone()
+        }
     };
     Ok(Layer::LuLinear { channels: features, lower, upper })
 }
