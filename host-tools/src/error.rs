@@ -167,6 +167,20 @@ pub enum Error {
         /// The learning rate used.
         learning_rate: f64,
     },
+    /// A flow below what needs no flow.
+    #[error(
+        "training learned nothing: the log-density on validation rows ends at {reached:.3}, below the {gaussian:.3} of a plain Gaussian, after {epochs} epochs; lower --learning-rate (it is {learning_rate}), give it more --epochs, or take --family gaussian"
+    )]
+    LearnedNothing {
+        /// Mean log-density on the rows for early stopping, standardised units, nats.
+        reached: f64,
+        /// The same of a Gaussian.
+        gaussian: f64,
+        /// The learning rate used.
+        learning_rate: f64,
+        /// Epochs run.
+        epochs: usize,
+    },
     /// No mixture of Gaussians fits.
     #[error(
         "no mixture of {components} or fewer Gaussians fits the rows; lower --components, or look for columns that are copies of each other"

@@ -1,12 +1,13 @@
 //! From rows to a model file, in the order of the pipeline: a [`transform`] ([`marginal`]s,
 //! whitening) may stand in front, [`fit`] trains a family by maximum likelihood ([`mixture`]s by
-//! expectation maximisation), [`selection`] takes the best of several, [`ensemble`] puts several
+//! expectation maximisation), judged by its [`loss`], [`selection`] takes the best of several, [`ensemble`] puts several
 //! together, [`calibrate`] finds the threshold, [`export`] writes the file.
 
 pub mod calibrate;
 pub mod ensemble;
 pub mod export;
 pub mod fit;
+pub mod loss;
 pub mod marginal;
 pub mod mixture;
 pub mod progress;

@@ -40,6 +40,11 @@ impl Fence {
         Self { low: median - low, high: median + high }
     }
 
+    /// The fence of the values less `offset`.
+    pub fn less(&self, offset: f64) -> Self {
+        Self { low: self.low - offset, high: self.high - offset }
+    }
+
     /// Whether `x` lies within.
     pub fn holds(&self, x: f64) -> bool {
         (self.low..=self.high).contains(&x)

@@ -33,6 +33,26 @@ impl Dataset {
         self.values.chunks_exact(self.names.len())
     }
 
+    /// The value of a column in the row at `place`.
+    pub fn value(&self, place: usize, column: usize) -> f64 {
+        self.values[place * self.names.len() + column]
+    }
+
+    /// The values of a column, in ascending order.
+    pub fn ascending(&self, column: usize) -> Vec<f64> {
+        let mut values: Vec<f64> = self.rows().map(|row| row[column]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    }
+
+    /// Subtracts from each column its own of `offsets`.
+    pub fn subtract(&mut self, offsets: &[f64]) {
+        let width = self.names.len();
+        for row in self.values.chunks_exact_mut(width) {
+            row.iter_mut().zip(offsets).for_each(|(x, offset)| *x -= offset);
+        }
+    }
+
     /// The rows at `places`, in that order.
     pub fn part(&self, places: &[usize]) -> Self {
         let width = self.names.len();

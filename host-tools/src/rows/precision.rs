@@ -28,7 +28,9 @@ impl FromStr for Offset {
         let example = "expected COLUMN=VALUE, such as pressure=101325";
         let (column, value) = text.rsplit_once('=').ok_or(example)?;
         match value.trim().parse::<f64>() {
-            Ok(value) if (value as f32).is_finite() => Ok(Self { column: column.trim().into(), value }),
+            Ok(value) if (value as f32).is_finite() => {
+                Ok(Self { column: column.trim().into(), value })
+            }
             _ => Err(format!("`{value}` is no finite number; {example}")),
         }
     }

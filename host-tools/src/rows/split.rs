@@ -226,7 +226,12 @@ mod tests {
     }
 
     /// The rows of each part, by their lines.
-    fn lines(dataset: &Dataset, damage: &Damage, order: &Order, division: Division) -> [Vec<u64>; 3] {
+    fn lines(
+        dataset: &Dataset,
+        damage: &Damage,
+        order: &Order,
+        division: Division,
+    ) -> [Vec<u64>; 3] {
         let copies = Copies::find(dataset);
         let rows = Rows { dataset, damage, copies: &copies, order };
         let split = divide(&rows, division, 7).expect("enough rows");

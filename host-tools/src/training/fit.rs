@@ -8,6 +8,9 @@
 //! the density from spikes on single rows (Rothfuss et al. 2019, "Noise Regularization for
 //! Conditional Density Estimation"); validation rows have none. And the weights that are
 //! validated and kept are a moving average of the steps' (Polyak and Juditsky 1992).
+//!
+//! A plain Gaussian is the yardstick: a flow that ends below it on the rows for early stopping
+//! learned nothing, and is refused.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -23,7 +26,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
+use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
+use crate::training::loss;
 use crate::training::mixture;
 use crate::training::transform::{self, Transform};
 
@@ -59,7 +64,8 @@ pub struct Options {
     pub time_limit: Option<Duration>,
 }
 
-/// What one epoch came to; losses are mean negative log-densities of standardised rows, nats.
+/// What one epoch came to; losses are mean negative log-densities of standardised rows, nats, the
+/// largest ones left out ([`loss::mean`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// From 1.
@@ -85,6 +91,8 @@ pub struct Fitted {
     pub epochs: usize,
     /// Whether the time limit ended training, in which case another run may end elsewhere.
     pub out_of_time: bool,
+    /// Whether it is still below a plain Gaussian, because it had few epochs.
+    pub unfinished: bool,
 }
 
 /// Rows on their way to the flow: standardised, with the noise of their steps.
@@ -95,15 +103,11 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(raw: &[f32], columns: &'a [Column], context: usize) -> Self {
-        let row = |row: &[f32]| -> Vec<f32> {
+    fn new(dataset: &Dataset, columns: &'a [Column], context: usize) -> Self {
+        let row = |row: &[f64]| -> Vec<f32> {
             row.iter().zip(columns).map(|(x, column)| column.standardise(*x)).collect()
         };
-        Self {
-            columns,
-            context,
-            standardised: raw.chunks_exact(columns.len()).flat_map(row).collect(),
-        }
+        Self { columns, context, standardised: dataset.rows().flat_map(row).collect() }
     }
 
     fn count(&self) -> usize {
@@ -117,7 +121,8 @@ impl<'a> Rows<'a> {
         for number in batch {
             let row = &self.standardised[number * width..][..width];
             let (x, context) = row.split_at(width - self.context);
-            values.extend(x.iter().zip(self.columns).map(|(x, column)| x + column.noise(random)));
+            let noisy = |(x, column): (&f32, &Column)| x + column.noise(*x, random);
+            values.extend(x.iter().zip(self.columns).map(noisy));
             // A context has none: it is given, not modelled.
             values.extend(context);
         }
@@ -125,14 +130,14 @@ impl<'a> Rows<'a> {
     }
 
     /// The same, transformed and with Gaussian noise of `noise` times each column's deviation, and
-    /// the sum of log |det| of the transform.
+    /// log |det| of the transform for each row.
     fn noisy(
         &self,
         transform: &Transform,
         batch: &[usize],
         noise: f32,
         random: &mut ChaCha8Rng,
-    ) -> (Vec<f32>, f64) {
+    ) -> (Vec<f32>, Vec<f64>) {
         let mut values = self.stepped(batch, random);
         let width = self.columns.len();
         let log_det_jacobian = transform.apply(&mut values, width);
@@ -156,7 +161,7 @@ impl<'a> Rows<'a> {
         noise: f32,
         random: &mut ChaCha8Rng,
         device: &Device,
-    ) -> (Tensor<2>, f64) {
+    ) -> (Tensor<2>, Vec<f64>) {
         let (values, log_det_jacobian) = self.noisy(transform, batch, noise, random);
         let shape = [batch.len(), self.columns.len()];
         (Tensor::from_data(TensorData::new(values, shape), device), log_det_jacobian)
@@ -171,11 +176,11 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Trains on `training` and stops on `validation`, both row-major in raw units.
+/// Trains on `training` and stops on `validation`, both in raw units, their offsets subtracted.
 pub fn fit(
     options: &Options,
-    training: &[f32],
-    validation: &[f32],
+    training: &Dataset,
+    validation: &Dataset,
     columns: &[Column],
     mut progress: impl FnMut(Epoch),
 ) -> Result<Fitted> {
@@ -197,10 +202,11 @@ pub fn fit(
         return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let plain = Device::flex();
-    let device = plain.clone().autodiff();
+    let device = Device::flex().autodiff();
     let mut flow = Flow::new(&options.architecture, sizes, &mut random, &device);
     let mut averaged = flow.valid();
+    let judge = Judge { transform: &transform, rows: &validation, seed: options.seed };
+    let start_loss = loss::mean(&judge.losses(&averaged));
     let mut steps = 0.0;
     let mut optimizer = AdamWConfig::new()
         .with_weight_decay(0.0)
@@ -216,34 +222,32 @@ pub fn fit(
     for number in 1..=options.epochs {
         run = number;
         order.shuffle(&mut random);
-        let (mut sum, mut rows) = (0.0, 0);
+        let mut losses = Vec::with_capacity(order.len());
         for batch in order.chunks(options.batch_size) {
-            let (x, log_det_jacobian) =
+            let (x, log_dets) =
                 training.tensor(&transform, batch, options.noise, &mut random, &device);
-            if number == 1 && rows == 0 {
+            if number == 1 && losses.is_empty() {
                 flow.initialise(x.clone());
                 averaged = flow.valid();
             }
-            let loss = -flow.log_density(x).mean();
-            let value = f64::from(loss.clone().into_scalar::<f32>())
-                - log_det_jacobian / batch.len() as f64;
+            let log_density = flow.log_density(x);
+            let own = negative(&log_density, &log_dets);
             // A step along a gradient that is no number would end the run.
-            if value.is_finite() {
-                let gradients = GradientsParams::from_grads(loss.backward(), &flow);
+            if own.iter().all(|loss| loss.is_finite()) {
+                let gradients = (-log_density.mean()).backward();
+                let gradients = GradientsParams::from_grads(gradients, &flow);
                 flow = optimizer.step(learning_rate, flow, gradients);
                 steps += 1.0;
                 // Early steps weigh less, so that the start is soon forgotten.
                 averaged.average(&flow, AVERAGE_DECAY.min((1.0 + steps) / (10.0 + steps)));
-                sum += value * batch.len() as f64;
-                rows += batch.len();
             }
+            losses.extend(own);
         }
-        let validation_loss =
-            validation_loss((&transform, &averaged), &validation, options.seed, &plain);
+        let validation_loss = loss::mean(&judge.losses(&averaged));
         let better = validation_loss.is_finite()
             && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
         let best_number = if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
-        let training_loss = sum / f64::from(rows.max(1) as u32);
+        let training_loss = loss::mean(&losses);
         let epoch = Epoch { number, training_loss, validation_loss, best: best_number };
         if better {
             best = Some((epoch, averaged.clone()));
@@ -265,7 +269,23 @@ pub fn fit(
         }
     }
     let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-    Ok(Fitted { transform, flow, best, epochs: run, out_of_time })
+    let gaussian = judge.gaussian_losses(&training);
+    let losses = judge.losses(&flow);
+    let is_behind = |gaussian: &Vec<f64>| loss::is_behind(&losses, gaussian, sizes.features);
+    let unfinished = match gaussian.filter(is_behind) {
+        None => false,
+        // It was on its way from where it started.
+        Some(_) if best.number == run && best.validation_loss < start_loss => true,
+        Some(gaussian) => {
+            return Err(Error::LearnedNothing {
+                reached: -best.validation_loss,
+                gaussian: -loss::mean(&gaussian),
+                learning_rate: options.learning_rate,
+                epochs: run,
+            });
+        }
+    };
+    Ok(Fitted { transform, flow, best, epochs: run, out_of_time, unfinished })
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.
@@ -283,25 +303,51 @@ fn fit_mixture(
     let components = options.components.clone();
     let (flow, out_of_time) =
         mixture::fit(&rows, features, components, options.seed, is_time_over)?;
-    let loss = |rows| validation_loss((&transform, &flow), rows, options.seed, &Device::flex());
-    let (training_loss, validation_loss) = (loss(training), loss(validation));
+    let mean =
+        |rows| loss::mean(&Judge { transform: &transform, rows, seed: options.seed }.losses(&flow));
+    let (training_loss, validation_loss) = (mean(training), mean(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time })
+    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time, unfinished: false })
 }
 
-/// Mean negative log-density, with the same noise every time so that epochs compare.
-fn validation_loss(
-    (transform, flow): (&Transform, &Flow),
-    rows: &Rows,
+/// The loss of each row, given the log-densities of the transformed rows, shape \[rows, 1\].
+fn negative(log_density: &Tensor<2>, log_dets: &[f64]) -> Vec<f64> {
+    let values: Vec<f32> =
+        log_density.clone().into_data().try_to_vec().expect("log-densities are made of f32");
+    values.iter().zip(log_dets).map(|(own, log_det)| -f64::from(*own) - log_det).collect()
+}
+
+/// Rows that flows are judged by, with the same noise every time so that they compare.
+struct Judge<'a> {
+    transform: &'a Transform,
+    rows: &'a Rows<'a>,
     seed: u64,
-    device: &Device,
-) -> f64 {
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x7661_6c69_6461_7465);
-    let numbers: Vec<usize> = (0..rows.count()).collect();
-    let mut sum = 0.0;
-    for batch in numbers.chunks(VALIDATION_BATCH) {
-        let (x, log_det_jacobian) = rows.tensor(transform, batch, 0.0, &mut random, device);
-        sum -= f64::from(flow.log_density(x).sum().into_scalar::<f32>()) + log_det_jacobian;
+}
+
+impl Judge<'_> {
+    /// The loss of each row.
+    fn losses(&self, flow: &Flow) -> Vec<f64> {
+        self.losses_by(|x| flow.log_density(x))
     }
-    sum / rows.count() as f64
+
+    /// The same of a Gaussian of the features alone, fitted to `training`; none where there is none.
+    fn gaussian_losses(&self, training: &Rows) -> Option<Vec<f64>> {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rows = training.features(&mut random);
+        let features = training.columns.len() - training.context;
+        self.transform.apply(&mut rows, features);
+        let (gaussian, _) = mixture::fit(&rows, features, 1..=1, self.seed, || false).ok()?;
+        Some(self.losses_by(|x| gaussian.log_density(x.narrow(1, 0, features))))
+    }
+
+    fn losses_by(&self, log_density: impl Fn(Tensor<2>) -> Tensor<2>) -> Vec<f64> {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 0x7661_6c69_6461_7465);
+        let device = Device::flex();
+        let numbers: Vec<usize> = (0..self.rows.count()).collect();
+        let batches = numbers.chunks(VALIDATION_BATCH).flat_map(|batch| {
+            let (x, log_dets) = self.rows.tensor(self.transform, batch, 0.0, &mut random, &device);
+            negative(&log_density(x), &log_dets)
+        });
+        batches.collect()
+    }
 }

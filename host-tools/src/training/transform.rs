@@ -8,6 +8,7 @@ use flowlet::write::{Base, Description, Feature, Layer, ModelFile};
 use flowlet::{Libm, Memory, Model};
 
 use crate::error::Result;
+use crate::training::loss;
 use crate::training::marginal;
 use crate::training::mixture;
 
@@ -129,34 +130,34 @@ impl Transform {
     }
 
     /// Transforms the features at the start of each of `rows`, row-major of this `width`, in
-    /// place. Returns the sum over the rows of log |det|.
-    pub fn apply(&self, rows: &mut [f32], width: usize) -> f64 {
+    /// place. Returns log |det| of each row.
+    pub fn apply(&self, rows: &mut [f32], width: usize) -> Vec<f64> {
         if self.layers.is_empty() {
-            return 0.0;
+            return vec![0.0; rows.len() / width];
         }
         let model = Model::<Libm>::from_bytes(self.file.bytes()).expect("layers just fitted");
         let mut memory = Memory::of(&model);
-        let mut sum = 0.0;
-        for row in rows.chunks_exact_mut(width) {
+        let log_det = |row: &mut [f32]| {
             let log_det = model.inverse(&mut row[..self.features], &mut memory.scratch());
-            sum += f64::from(log_det.expect("rows are finite"));
-        }
-        sum
+            f64::from(log_det.expect("rows are finite"))
+        };
+        rows.chunks_exact_mut(width).map(log_det).collect()
     }
 }
 
-/// Mean log-density of a feature under its knots minus that under N(0, 1).
+/// Mean log-density of a feature under its knots minus that under N(0, 1), neither counting its
+/// wildest rows.
 fn gain(feature: usize, knots: &[[f32; 3]], rows: &[f32], features: usize) -> f64 {
     let mut alone = vec![Vec::new(); features];
     alone[feature] = knots.to_vec();
     let transform = Transform::of(vec![Layer::Marginal(alone)], features);
-    let squares = |rows: &[f32]| -> f64 {
-        rows.iter().skip(feature).step_by(features).map(|x| f64::from(x * x)).sum()
-    };
     let mut mapped = rows.to_vec();
-    let log_det = transform.apply(&mut mapped, features);
-    let gain = log_det - 0.5 * squares(&mapped) + 0.5 * squares(rows);
-    gain / (rows.len() / features) as f64
+    let log_dets = transform.apply(&mut mapped, features);
+    let losses = |rows: &[f32], log_dets: &[f64]| {
+        let values = rows.iter().skip(feature).step_by(features).zip(log_dets);
+        loss::mean(&values.map(|(x, log)| 0.5 * f64::from(x * x) - log).collect::<Vec<_>>())
+    };
+    losses(rows, &vec![0.0; log_dets.len()]) - losses(&mapped, &log_dets)
 }
 
 /// The linear map that gives the rows a unit covariance.

@@ -1,0 +1,311 @@
+//! From the rows as they were read to those that training sees, and what is odd about them.
+
+use std::fmt::Display;
+
+use crate::error::Result;
+use crate::rows::copies::{self, Copies};
+use crate::rows::damage::{self, Damage, Fence};
+use crate::rows::dataset::Dataset;
+use crate::rows::order::Order;
+use crate::rows::period::Period;
+use crate::rows::precision::{self, Offset, Precision};
+use crate::rows::split::{self, Division, Rows, Split};
+use crate::rows::standardise::{self, Column, Spread};
+
+/// Distinct rows below which their number is told.
+const FEW_DISTINCT: usize = 100;
+/// Share of a validation file's rows that may stand in the training file too.
+const COMMON: f64 = 0.05;
+
+/// What becomes of rows with a wild value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wild {
+    /// Neither training nor the threshold sees them.
+    #[default]
+    Drop,
+    /// They are rows like all others.
+    Keep,
+}
+
+/// What the user says of the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// How many of the columns, the last ones, condition the others.
+    pub context: usize,
+    /// Columns on circles.
+    pub periods: &'a [Period],
+    /// What is subtracted from columns.
+    pub offsets: &'a [Offset],
+    /// How the rows are divided.
+    pub division: Division,
+    /// What becomes of wild rows.
+    pub wild: Wild,
+    /// Of the division.
+    pub seed: u64,
+}
+
+/// Rows that are ready for training.
+pub struct Prepared {
+    /// Divided, their offsets subtracted.
+    pub split: Split,
+    /// How each column is standardised.
+    pub columns: Vec<Column>,
+    /// What is odd about the rows, and what follows from it.
+    pub warnings: Vec<String>,
+    /// The same for the model file, as key and value.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Looks at the rows, leaves out copies and wild ones, subtracts offsets, divides and standardises.
+pub fn prepare(
+    training: Dataset,
+    validation: Option<Dataset>,
+    request: &Request,
+) -> Result<Prepared> {
+    let mut notes = Notes::default();
+    if let Some(validation) = &validation {
+        notes.common(validation, &training);
+    }
+    let mut training = notes.distinct(training);
+    let mut validation = validation.map(|validation| notes.distinct(validation));
+    let fences = damage::fences(&training);
+    let damage = notes.damage(&training, &fences, request.wild);
+    let beside = validation.as_ref().map(|rows| notes.damage_beside(rows, &fences, request.wild));
+    for period in request.periods {
+        let column = training.column(&period.column)?;
+        notes.period(&training, period, &tame(&training, column, &fences));
+    }
+    let offsets = precision::offsets(&training, request.offsets)?;
+    for dataset in [Some(&mut training), validation.as_mut()].into_iter().flatten() {
+        dataset.subtract(&offsets);
+    }
+    let fences: Vec<Fence> =
+        fences.iter().zip(&offsets).map(|(fence, offset)| fence.less(*offset)).collect();
+    for column in 0..training.names.len() {
+        notes.precision(&training, column, &tame(&training, column, &fences));
+    }
+    let order = Order::find(&training, &fences);
+    notes.order(&training, &order, request.division);
+    let alike = Copies::find(&training);
+    let rows = Rows { dataset: &training, damage: &damage, copies: &alike, order: &order };
+    let split = match (&validation, &beside) {
+        (Some(validation), Some(damage)) => {
+            let order = Order::find(validation, &fences);
+            let copies = Copies::find(validation);
+            let validation = Rows { dataset: validation, damage, copies: &copies, order: &order };
+            split::divide_validation(&rows, &validation, request.division, request.seed)?
+        }
+        _ => {
+            let split = split::divide(&rows, request.division, request.seed)?;
+            let count = split.early_stopping.lines.len() + split.held_out.lines.len();
+            log::info!("{}: {count} rows are set aside for validation", training.path);
+            split
+        }
+    };
+    let columns = standardise::fit(&split.training, request.context, request.periods, &offsets)?;
+    let features = columns.len() - request.context;
+    for (number, column) in columns.iter().enumerate() {
+        notes.column(&training, number, column, number >= features, &damage);
+    }
+    Ok(Prepared { split, columns, warnings: notes.warnings, facts: notes.facts })
+}
+
+/// The values of a column within its fence, ascending.
+fn tame(dataset: &Dataset, column: usize, fences: &[Fence]) -> Vec<f64> {
+    let mut ascending = dataset.ascending(column);
+    ascending.retain(|x| fences[column].holds(*x));
+    ascending
+}
+
+/// Collects what is told.
+#[derive(Default)]
+struct Notes {
+    warnings: Vec<String>,
+    facts: Vec<(&'static str, String)>,
+}
+
+impl Notes {
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    fn fact(&mut self, key: &'static str, value: impl Display) {
+        self.facts.push((key, value.to_string()));
+    }
+
+    fn common(&mut self, validation: &Dataset, training: &Dataset) {
+        let (common, rows) = (copies::common(validation, training), validation.lines.len());
+        let by_nature = Copies::find(training);
+        let expected = if by_nature.are_copies { 0.0 } else { by_nature.share() };
+        if common as f64 > (COMMON + expected) * rows as f64 {
+            self.fact("validation_rows_of_training", common);
+            self.warn(format!(
+                "{}: {common} of its {rows} rows stand in {} too: the threshold comes from rows that \
+                 the model has seen, and fresh rows will raise more false alarms",
+                validation.path, training.path
+            ));
+        }
+    }
+
+    /// The rows of `dataset`, each once if it holds copies.
+    fn distinct(&mut self, dataset: Dataset) -> Dataset {
+        let copies = Copies::find(&dataset);
+        let (rows, distinct, path) = (copies.rows(), copies.distinct, &dataset.path);
+        if copies.are_copies {
+            self.fact("distinct_rows", format!("{distinct} of {rows} in {path}"));
+            self.warn(format!(
+                "{path}: only {distinct} of its {rows} rows are distinct, the others are copies: \
+                 each is used once"
+            ));
+            return dataset.part(&copies.places());
+        }
+        if distinct < FEW_DISTINCT && 2 * distinct < rows {
+            self.fact("distinct_rows", format!("{distinct} of {rows} in {path}"));
+            self.warn(format!(
+                "{path}: only {distinct} of its {rows} rows are distinct: a density has little to \
+                 learn from them"
+            ));
+        }
+        dataset
+    }
+
+    fn damage(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
+        let damage = Damage::find(dataset, fences);
+        if damage.rows.is_empty() {
+            return damage;
+        }
+        self.fact("wild_rows", format!("{} in {}", damage.rows.len(), dataset.path));
+        if wild == Wild::Keep {
+            self.warn(format!("{damage}; with --wild keep training learns them"));
+            return Damage::default();
+        }
+        self.warn(format!(
+            "{damage}; neither training nor the threshold sees such rows (--wild keep takes them in)"
+        ));
+        damage
+    }
+
+    /// Of a validation file, by the fences of the training rows.
+    fn damage_beside(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
+        let damage = Damage::find(dataset, fences);
+        if damage.is_shift(dataset.lines.len()) {
+            self.fact("shifted_rows", format!("{} in {}", damage.rows.len(), dataset.path));
+            self.warn(format!(
+                "{damage}; these are too many for damage: the threshold rests on rows that are unlike \
+                 those of training"
+            ));
+            return Damage::default();
+        }
+        self.damage(dataset, fences, wild)
+    }
+
+    fn period(&mut self, dataset: &Dataset, period: &Period, ascending: &[f64]) {
+        if let Some(misfit) = period.check(ascending) {
+            let [low, high] = period.ends();
+            self.warn(format!(
+                "{}: column `{}`: {misfit}; is {low}..{high} its period, in its unit?",
+                dataset.path, period.column
+            ));
+        }
+    }
+
+    fn precision(&mut self, dataset: &Dataset, column: usize, ascending: &[f64]) {
+        let (path, name) = (&dataset.path, &dataset.names[column]);
+        match Precision::of(ascending) {
+            Precision::Enough => {}
+            Precision::Coarse { step, offset } => {
+                self.fact("coarse_column", name);
+                self.warn(format!(
+                    "{path}: column `{name}` loses precision: its values differ by few steps of f32, \
+                     which are {step} there; have {offset} subtracted first, with --offset \
+                     \"{name}={offset}\""
+                ));
+            }
+            Precision::TooSmall => {
+                self.fact("coarse_column", name);
+                self.warn(format!(
+                    "{path}: column `{name}` loses precision: its values differ by less than f32 \
+                     holds; use a smaller unit, so that its numbers are larger"
+                ));
+            }
+        }
+    }
+
+    fn order(&mut self, dataset: &Dataset, order: &Order, division: Division) {
+        let (path, rows) = (&dataset.path, dataset.lines.len());
+        for column in &order.one_way {
+            let name = &dataset.names[*column];
+            self.fact("one_way_column", name);
+            self.warn(format!(
+                "{path}: column `{name}` only rises or only falls, like a running number or a time \
+                 stamp: every later row will lie beyond what was learned, and be an alarm; leave it \
+                 out with --exclude \"{name}\""
+            ));
+        }
+        if let Some((column, correlation)) = order.correlated {
+            let name = &dataset.names[column];
+            let worth = (rows as f64 / order.correlation_time).ceil();
+            let neighbours = match division {
+                Division::Blocks => "",
+                Division::Random => {
+                    ", and with --split random neighbours of training rows set the threshold, too low"
+                }
+            };
+            self.fact("autocorrelation", format!("{correlation:.2} of {name}"));
+            self.warn(format!(
+                "{path}: rows are in time order, column `{name}` has an autocorrelation of \
+                 {correlation:.2}: the {rows} rows are worth about {worth} independent ones, so that \
+                 the false-alarm rate may not hold on another day{neighbours}"
+            ));
+        }
+        if let Some((column, deviations)) = order.drift {
+            let name = &dataset.names[column];
+            self.fact("drift", format!("{deviations:.1} deviations of {name}"));
+            self.warn(format!(
+                "{path}: column `{name}` drifts by {deviations:.1} of its deviations from the first \
+                 fifth of the rows to the last: the false-alarm rate holds for rows like these, not \
+                 for what it drifts to"
+            ));
+        }
+    }
+
+    fn column(
+        &mut self,
+        dataset: &Dataset,
+        number: usize,
+        column: &Column,
+        is_context: bool,
+        damage: &Damage,
+    ) {
+        let (path, name, value) = (&dataset.path, &column.feature.name, column.feature.low);
+        if let Spread::Atom { .. } = column.spread
+            && !is_context
+        {
+            log::info!("{path}: column `{name}` has one value in many rows: training spreads it");
+        }
+        let is_one = |wanted: &dyn Fn(usize) -> bool| {
+            let mut values = (0..dataset.lines.len())
+                .filter(|place| wanted(*place))
+                .map(|place| dataset.value(place, number));
+            let first = values.next();
+            values.all(|value| Some(value) == first)
+        };
+        // What differs in f64 alone is told as a loss of precision.
+        if !column.constant || !is_one(&|place| !damage.contains(place)) {
+            return;
+        }
+        let but = if is_one(&|_| true) { "" } else { " in all rows that are not wild" };
+        self.fact("constant_column", name);
+        self.warn(match is_context {
+            true => format!(
+                "{path}: column `{name}` of the context is constant ({value}){but}: nothing is learned \
+                 from it, and what holds at another one is not known"
+            ),
+            false => format!(
+                "{path}: column `{name}` is constant ({value}){but}: what is off it by {} or more will \
+                 count as an anomaly; leave it out with --exclude \"{name}\" if that is not meant",
+                column.off_constant()
+            ),
+        });
+    }
+}

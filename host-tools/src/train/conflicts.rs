@@ -1,0 +1,100 @@
+//! Options that do not go together, in one table.
+
+use super::Arguments;
+use crate::error::{Error, Result};
+use crate::family::Family;
+use crate::training::selection::{Base, Choice};
+use crate::training::transform::Marginal;
+
+/// An option, what it does not go with, and whether both are there.
+type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
+
+const CONFLICTS: [Conflict; 18] = [
+    ("--context", "the same column in --exclude", |a| {
+        a.context.iter().any(|c| a.exclude.contains(c))
+    }),
+    ("--periodic", "the same column in --exclude", |a| is_periodic_among(a, &a.exclude)),
+    ("--periodic", "the same column in --context", |a| is_periodic_among(a, &a.context)),
+    ("--periodic", "the same column twice", |a| is_twice(a.periodic.iter().map(|p| &p.column))),
+    ("--offset", "the same column twice", |a| is_twice(a.offset.iter().map(|o| &o.column))),
+    ("--offset", "the same column in --periodic", |a| {
+        a.offset.iter().any(|o| a.periodic.iter().any(|p| p.column == o.column))
+    }),
+    ("--combine", "one flow", |a| a.combine.is_some() && is_one_flow(a)),
+    ("--layers", "--family auto", |a| a.layers.is_some() && a.family == Choice::Auto),
+    ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
+    ("--base", "--family auto", |a| a.base.is_some() && a.family == Choice::Auto),
+    ("--components", "--family auto", |a| a.components.is_some() && a.family == Choice::Auto),
+    ("--context", "a family without layers", |a| !a.context.is_empty() && is_without_layers(a)),
+    ("--image", "another family than glow", |a| {
+        a.image.is_some() && a.family != Choice::Fixed(Family::Glow)
+    }),
+    ("--periodic", "a family without splines", |a| {
+        !a.periodic.is_empty() && family(a).is_some_and(|family| !family.maps_circles())
+    }),
+    ("--periodic", "--marginal or --whiten", |a| {
+        !a.periodic.is_empty() && (a.marginal != Marginal::None || a.whiten)
+    }),
+    ("--periodic", "another base than standard-normal", |a| {
+        !a.periodic.is_empty() && a.base.is_some_and(|base| base != Base::StandardNormal)
+    }),
+    ("--layers or --base", "a family without layers", |a| {
+        (a.layers.is_some() || a.base.is_some()) && is_without_layers(a)
+    }),
+    ("--components", "a family and base without mixtures", |a| {
+        a.components.is_some() && !is_mixture(a)
+    }),
+];
+
+/// Refuses options that do not go together.
+pub fn check(arguments: &Arguments) -> Result<()> {
+    match CONFLICTS.into_iter().find(|(_, _, holds)| holds(arguments)) {
+        Some((option, with, _)) => Err(Error::Options { option, with }),
+        None => Ok(()),
+    }
+}
+
+/// Options of training by gradient that were given for a family trained without.
+pub fn unused(arguments: &Arguments) -> impl Iterator<Item = &'static str> {
+    let given = [
+        ("--hidden", arguments.hidden.is_some()),
+        ("--epochs", arguments.epochs.is_some()),
+        ("--batch-size", arguments.batch_size.is_some()),
+        ("--learning-rate", arguments.learning_rate.is_some()),
+        ("--patience", arguments.patience.is_some()),
+    ];
+    let is_without_layers = is_without_layers(arguments);
+    given.into_iter().filter(move |(_, given)| is_without_layers && *given).map(|(name, _)| name)
+}
+
+fn family(arguments: &Arguments) -> Option<Family> {
+    match arguments.family {
+        Choice::Fixed(family) => Some(family),
+        Choice::Auto => None,
+    }
+}
+
+fn is_without_layers(arguments: &Arguments) -> bool {
+    family(arguments).is_some_and(|family| family.default_layers().is_none())
+}
+
+fn is_mixture(arguments: &Arguments) -> bool {
+    let is_mixture_base = matches!(arguments.base, Some(Base::Mixture | Base::StudentTMixture));
+    family(arguments) == Some(Family::Gmm) || is_mixture_base
+}
+
+fn is_one_flow(arguments: &Arguments) -> bool {
+    match arguments.family {
+        Choice::Fixed(_) => arguments.ensemble.is_none_or(|count| count == 1),
+        Choice::Auto => arguments.ensemble == Some(1),
+    }
+}
+
+fn is_periodic_among(arguments: &Arguments, names: &[String]) -> bool {
+    arguments.periodic.iter().any(|period| names.contains(&period.column))
+}
+
+fn is_twice<'a>(names: impl Iterator<Item = &'a String>) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    { names }.any(|name| !seen.insert(name))
+}

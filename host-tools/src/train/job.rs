@@ -1,0 +1,167 @@
+//! Rows and options to trained flows, and those to a model file.
+
+use std::time::{Duration, Instant};
+
+use flowlet::write::ModelFile;
+
+use super::architecture::{architecture, components};
+use super::{Arguments, provenance};
+use crate::error::{Error, Result};
+use crate::family::Family;
+use crate::rows::prepare::Prepared;
+use crate::training::ensemble::Member;
+use crate::training::export;
+use crate::training::fit::{self, Fitted, Options};
+use crate::training::progress::Progress;
+use crate::training::selection::{self, Candidate, Choice};
+use crate::training::transform;
+
+/// Time for all candidates of `--family auto`.
+const AUTO_TIME: Duration = Duration::from_secs(600);
+
+/// Most passes over the training rows.
+const EPOCHS: u32 = 200;
+/// Epochs without a better validation loss after which training stops.
+const PATIENCE: u32 = 20;
+/// Of AdamW, at the start.
+const LEARNING_RATE: f64 = 2e-3;
+
+/// Rows and how to train on them.
+pub struct Job<'a> {
+    /// What the user asked for.
+    pub arguments: &'a Arguments,
+    /// How many of the columns, the last ones, are context.
+    pub context: usize,
+    /// What there is to train on.
+    pub rows: &'a Prepared,
+}
+
+/// The flows of a model and how they came about.
+pub struct Trained {
+    /// Each with its seed.
+    pub flows: Vec<(Candidate, u64, Fitted)>,
+    /// What was asked for, and what was picked.
+    pub family: String,
+    /// For all of them.
+    pub time_limit: Option<Duration>,
+    /// Whether it ended a training.
+    pub out_of_time: bool,
+}
+
+impl Trained {
+    /// The flows on their way into a file.
+    pub fn members(&self) -> Vec<Member<'_>> {
+        let flows = self.flows.iter();
+        flows
+            .map(|(candidate, seed, fitted)| Member { candidate: *candidate, seed: *seed, fitted })
+            .collect()
+    }
+}
+
+impl Job<'_> {
+    /// Trains what was asked for.
+    pub fn train(&self) -> Result<Trained> {
+        match self.arguments.family {
+            Choice::Fixed(family) => self.train_fixed(family),
+            Choice::Auto => self.train_several(),
+        }
+    }
+
+    /// The model file, which says how its flows came about.
+    pub fn export(&self, trained: &Trained) -> Result<ModelFile> {
+        let facts = provenance::of(self, trained);
+        let flows = (&trained.members()[..], self.arguments.combine.unwrap_or_default());
+        let (math, rate) = (self.arguments.math.id(), self.arguments.false_alarm_rate);
+        let held_out = &self.rows.split.held_out;
+        export::export(flows, &self.rows.columns, self.context, math, held_out, rate, &facts)
+    }
+
+    /// Number of flows, if the user wants one.
+    fn count(&self) -> Option<usize> {
+        self.arguments.ensemble.map(usize::from)
+    }
+
+    /// Trains flows of one family, of one seed behind the other; those that learn nothing are left
+    /// out where there are others.
+    fn train_fixed(&self, family: Family) -> Result<Trained> {
+        let time_limit = self.arguments.time_limit.map(Duration::from);
+        let candidate = Candidate { family, base: self.arguments.base };
+        let start = Instant::now();
+        let (mut flows, mut failures) = (Vec::new(), Vec::new());
+        let count = self.count().unwrap_or(1);
+        for number in 0..count {
+            let left = (count - number) as u32;
+            let share = time_limit.map(|limit| limit.saturating_sub(start.elapsed()) / left);
+            let seed = self.arguments.seed.wrapping_add(number as u64);
+            if count > 1 {
+                log::info!("flow {number}, seed {seed}");
+            }
+            match self.fit(candidate, seed, share) {
+                Ok(fitted) => flows.push((candidate, seed, fitted)),
+                Err(error @ (Error::LearnedNothing { .. } | Error::Diverged { .. }))
+                    if count > 1 =>
+                {
+                    log::warn!("flow {number}, seed {seed}, is left out: {error}");
+                    failures.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if flows.is_empty() {
+            return Err(failures.swap_remove(0));
+        }
+        let out_of_time = flows.iter().any(|(_, _, fitted)| fitted.out_of_time);
+        Ok(Trained { flows, family: family.to_string(), time_limit, out_of_time })
+    }
+
+    fn train_several(&self) -> Result<Trained> {
+        let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
+        let is_periodic = !self.arguments.periodic.is_empty();
+        let candidates = selection::candidates(self.count(), self.context > 0, is_periodic);
+        let seed = self.arguments.seed;
+        let trials = selection::train_all(&candidates, limit, |candidate, share| {
+            let seconds = Duration::from_secs(share.as_secs());
+            log::info!("{candidate}: {} at most", humantime::format_duration(seconds));
+            self.fit(candidate, seed, Some(share))
+        });
+        let out_of_time = selection::is_out_of_time(&trials);
+        let size = |candidate: Candidate, fitted: &Fitted| {
+            let member = Member { candidate, seed, fitted };
+            export::draft(&[member], &self.rows.columns, self.context)
+        };
+        log::info!("{}", selection::report(&trials, size)?);
+        let picked = selection::pick(trials, self.count())?;
+        let family = format!("auto: picked {}", selection::names(&picked));
+        let flow = |(candidate, fitted): (Candidate, Fitted)| (candidate, seed, fitted);
+        let flows = picked.into_iter().map(flow).collect();
+        Ok(Trained { flows, family, time_limit: Some(limit), out_of_time })
+    }
+
+    fn fit(&self, candidate: Candidate, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
+        let Self { arguments, context, rows: Prepared { split, columns, .. } } = self;
+        let rows = split.training.lines.len();
+        let options = Options {
+            architecture: architecture(arguments, candidate),
+            components: components(arguments, candidate.family),
+            context: *context,
+            transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
+            epochs: arguments.epochs.unwrap_or(EPOCHS) as usize,
+            batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
+            learning_rate: arguments.learning_rate.unwrap_or(LEARNING_RATE),
+            noise: arguments.noise,
+            patience: arguments.patience.unwrap_or(PATIENCE) as usize,
+            seed,
+            time_limit,
+        };
+        let progress = Progress::new(options.epochs);
+        let (training, stopping) = (&split.training, &split.early_stopping);
+        let fitted = fit::fit(&options, training, stopping, columns, |epoch| progress.show(epoch));
+        progress.finish();
+        fitted
+    }
+}
+
+/// Small sets take small steps, large sets larger ones for speed.
+fn default_batch_size(rows: usize) -> usize {
+    (rows / 32).clamp(32, 256)
+}

@@ -1,0 +1,70 @@
+//! What a model file says of its making: no time, path or host, so that it repeats byte for byte.
+
+use super::job::{Job, Trained};
+use crate::rows::standardise::Spread;
+use crate::training::ensemble::Member;
+use crate::training::fit::Fitted;
+use crate::training::transform::Transform;
+
+/// Keys of the flows of an ensemble.
+const FLOWS: [&str; flowlet::MAX_MEMBERS] = ["flow_0", "flow_1", "flow_2", "flow_3"];
+
+/// Key and value of each fact.
+pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
+    let (arguments, split) = (job.arguments, &job.rows.split);
+    let single = split.training.values.iter().map(|x| *x as f32);
+    let bytes: Vec<u8> = single.flat_map(f32::to_le_bytes).collect();
+    let mut facts = vec![
+        ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
+        ("family", trained.family.clone()),
+        ("seed", arguments.seed.to_string()),
+        ("training_rows", split.training.lines.len().to_string()),
+        ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
+    ];
+    facts.extend(job.rows.facts.iter().cloned());
+    if let Some(limit) = trained.time_limit {
+        let limit = humantime::format_duration(limit);
+        let how =
+            if trained.out_of_time { "reached, another run may differ" } else { "not reached" };
+        facts.push(("time_limit", format!("{limit}, {how}")));
+    }
+    let members = trained.members();
+    if let [Member { fitted: Fitted { best, epochs, .. }, .. }] = &members[..] {
+        if *epochs > 0 {
+            facts.push(("epochs", format!("{} of {epochs}", best.number)));
+        }
+        let fact = |key, loss: f64| (key, format!("{:.4}", -loss));
+        facts.push(fact("training_log_density", best.training_loss));
+        facts.push(fact("validation_log_density", best.validation_loss));
+    } else {
+        let combine = arguments.combine.unwrap_or_default();
+        facts.push(("ensemble", combine.describe(members.len())));
+        facts.extend(FLOWS.into_iter().zip(members.iter().map(Member::provenance)));
+    }
+    facts.push(("noise", arguments.noise.to_string()));
+    let spread = job.rows.columns.iter().filter(|column| column.spread != Spread::Nothing);
+    let spread: Vec<_> = spread.map(|column| column.feature.name.as_str()).collect();
+    facts.push(("dequantised", spread.join(",")));
+    if let [Member { fitted, .. }, ..] = &members[..] {
+        facts.extend(of_transform(job, &fitted.transform));
+    }
+    facts.extend(arguments.image.map(|image| ("image", image.to_string())));
+    facts
+}
+
+/// What stands in front of the first flow; the others' are fitted to the same rows.
+pub fn of_transform(job: &Job, transform: &Transform) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let transformed = job.rows.columns.iter().zip(&transform.gains);
+    let transformed: Vec<_> = transformed
+        .filter(|(_, gain)| gain.is_some())
+        .map(|(column, _)| column.feature.name.as_str())
+        .collect();
+    if !transformed.is_empty() {
+        facts.push(("marginal", transformed.join(",")));
+    }
+    if transform.is_whitening() {
+        facts.push(("whitened", "yes".into()));
+    }
+    facts
+}

@@ -1,0 +1,97 @@
+//! What a user is told before and after training.
+
+use flowlet::write::ModelFile;
+
+use super::job::{Job, Trained};
+use super::{conflicts, provenance};
+use crate::device;
+use crate::error::Result;
+use crate::training::calibrate;
+use crate::training::fit::Fitted;
+
+/// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
+const HANDFUL: f64 = 5.0;
+
+/// Says what is odd about the rows and the options.
+pub fn warn(job: &Job) {
+    for warning in &job.rows.warnings {
+        log::warn!("{warning}");
+    }
+    for option in conflicts::unused(job.arguments) {
+        log::warn!("{option} means nothing with a family without layers: it is not used");
+    }
+    let training = &job.rows.split.training;
+    for name in training.names.iter().filter(|name| name.eq_ignore_ascii_case("label")) {
+        log::warn!(
+            "{}: column `{name}` is used as a feature; --exclude {name} if it is not one",
+            training.path
+        );
+    }
+    let rate = job.arguments.false_alarm_rate;
+    let (held_out, needed) = (job.rows.split.held_out.lines.len(), calibrate::rows_needed(rate));
+    if held_out < needed {
+        log::warn!(
+            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
+             {needed}: the largest of their scores is taken"
+        );
+    } else if (held_out as f64) * rate < HANDFUL {
+        let steadier = (HANDFUL / rate).ceil();
+        log::warn!(
+            "a handful of rows decides the threshold: {held_out} are left for it, of which a \
+             false-alarm rate of {rate} lets {:.0} score higher; {steadier} would make it steady",
+            held_out as f64 * rate
+        );
+    }
+}
+
+/// Says what came of it.
+pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
+    let device = device::open(file, "the trained model")?;
+    let summary = device.summary();
+    for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
+        let how = match fitted.epochs {
+            0 => flow.base.clone(),
+            epochs => format!("best epoch {} of {epochs}", fitted.best.number),
+        };
+        let which = match trained.flows.len() {
+            1 => String::new(),
+            _ => format!("{family}, seed {seed}: "),
+        };
+        let stopped = if fitted.out_of_time { ", stopped by the time limit" } else { "" };
+        log::info!(
+            "{which}{how}{stopped}: log-density {:.3} in training, {:.3} on validation rows \
+             (standardised units, nats)",
+            -fitted.best.training_loss,
+            -fitted.best.validation_loss
+        );
+        if fitted.unfinished {
+            log::warn!(
+                "{which}a plain Gaussian is better on the validation rows after {} epochs: let it \
+                 train longer",
+                fitted.epochs
+            );
+        }
+    }
+    if let [(_, _, Fitted { transform, .. }), ..] = &trained.flows[..] {
+        for (key, value) in provenance::of_transform(job, transform) {
+            log::info!("{key}: {value}");
+        }
+    }
+    if let Some(combination) = &summary.combination {
+        log::info!("{combination}");
+    }
+    log::info!(
+        "threshold {} at a false-alarm rate of {}, from {} rows",
+        device.threshold().map_or(f32::NAN, |threshold| threshold.score),
+        job.arguments.false_alarm_rate,
+        job.rows.split.held_out.lines.len()
+    );
+    log::info!(
+        "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
+        job.arguments.output.display(),
+        file.bytes().len(),
+        summary.ram_bytes,
+        summary.multiply_adds
+    );
+    Ok(())
+}
