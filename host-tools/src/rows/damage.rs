@@ -54,23 +54,26 @@ impl Fence {
 /// How far to one side of the median values go that are not wild, given all `distances`, ascending.
 fn reach(distances: &[f64], spread: f64) -> f64 {
     let count = distances.len();
-    let few = ((MOST * count as f64) as usize).max(1);
     let beyond = |inner: f64| GAP * inner.max(NEAR * spread);
-    let mut outer = count.saturating_sub(few).max(1)..count;
+    let mut outer = count.saturating_sub(few(count)).max(1)..count;
     let gap = outer.find(|place| distances[*place] > beyond(distances[place - 1]));
     beyond(distances[gap.unwrap_or(count) - 1].max(0.0))
 }
 
-/// A robust standard deviation: the middle four fifths of the values, or where they are all one
-/// value, the middle 99 %.
+/// A robust standard deviation: by the middle four fifths of the values, or where they are all one
+/// value, by all but those few that may be wild.
 pub fn spread(ascending: &[f64]) -> f64 {
-    let between = |share: f64, deviations: f64| {
-        (quantile(ascending, 1.0 - share) - quantile(ascending, share)) / deviations
-    };
-    match between(0.1, 2.563) {
-        spread if spread > 0.0 => spread,
-        _ => between(0.005, 5.152),
+    let middle = quantile(ascending, 0.9) - quantile(ascending, 0.1);
+    let few = few(ascending.len());
+    match (middle > 0.0, ascending.get(few), ascending.iter().nth_back(few)) {
+        (false, Some(low), Some(high)) => (high - low).max(0.0) / 4.34,
+        _ => middle / 2.563,
     }
+}
+
+/// So many of the rows on one side may be wild.
+fn few(count: usize) -> usize {
+    ((MOST * count as f64) as usize).max(1)
 }
 
 /// The value below which that share of the ascending values lies, between two by a straight line.
@@ -84,11 +87,11 @@ pub fn quantile(ascending: &[f64], share: f64) -> f64 {
 /// The rows of a file that have a wild value.
 #[derive(Clone, Debug, Default)]
 pub struct Damage {
-    path: String,
+    pub(super) path: String,
     /// Places of the rows, ascending.
     pub rows: Vec<usize>,
     /// The first wild values: line, column and value.
-    first: Vec<(u64, String, f64)>,
+    pub(super) first: Vec<(u64, String, f64)>,
 }
 
 impl Damage {

@@ -65,7 +65,7 @@ impl Order {
             if next > order.correlated.map_or(least, |(_, most)| most) {
                 order.correlated = Some((number, next));
             }
-            let time = correlation_time(&centred);
+            let time = correlation_time(&without_line(&centred));
             let moved = drift(&centred) / deviation;
             let error = (2.0 * time / (values.len() as f64 / 5.0)).sqrt();
             let far = DRIFT.0.max(DRIFT.1 * error);
@@ -114,6 +114,15 @@ fn centred(values: &[f64], stretches: &[usize]) -> Vec<f64> {
         own.iter().map(move |x| x - mean).collect::<Vec<_>>()
     };
     stretches.iter().zip(ends).flat_map(stretch).collect()
+}
+
+/// The values without their regression line, whose slope is no correlation.
+fn without_line(centred: &[f64]) -> Vec<f64> {
+    let middle = (centred.len() - 1) as f64 / 2.0;
+    let times = || (0..centred.len()).map(|place| place as f64 - middle);
+    let squares: f64 = times().map(|time| time * time).sum();
+    let products: f64 = times().zip(centred).map(|(time, x)| time * x).sum();
+    times().zip(centred).map(|(time, x)| x - time * products / squares.max(1.0)).collect()
 }
 
 /// None where all values are one.

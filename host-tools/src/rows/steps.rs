@@ -47,9 +47,11 @@ pub fn atom(ascending: &[f64]) -> Option<Atom> {
     let run = runs.max_by_key(|run| run.len())?;
     let share = run.len() as f64 / ascending.len() as f64;
     let rest: Vec<f64> = ascending.iter().copied().filter(|x| *x != run[0]).collect();
-    let is_beside_others = share >= MUCH && !rest.is_empty();
+    if share < MUCH || rest.is_empty() {
+        return None;
+    }
     let width = WIDTH * spread(&rest).max(spread(ascending));
-    (is_beside_others && width > 0.0).then_some(Atom { value: run[0], share, width })
+    (width > 0.0).then_some(Atom { value: run[0], share, width })
 }
 
 #[cfg(test)]
