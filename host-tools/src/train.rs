@@ -12,9 +12,13 @@ use flowlet::{Libm, Math, Micromath};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
+use crate::names::{Name, Names};
 use crate::output::Draft;
+use crate::rows::missing::Missing;
+use crate::rows::roles::Roles;
 use crate::rows::split::{self, Split};
 use crate::rows::standardise::{self, Column, Period};
+use crate::rows::table::Table;
 use crate::training::calibrate;
 use crate::training::ensemble::{Combine, Member};
 use crate::training::export;
@@ -105,17 +109,21 @@ pub struct Arguments {
     /// time limit ended training or kept --family auto from trying a family.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Columns that are not features, such as a time stamp.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
-    exclude: Vec<String>,
+    /// Columns that are not features, such as a time stamp. May be given once for each column, as
+    /// may --context and --periodic: a name may then hold commas.
+    #[arg(long, value_name = "COLUMN,...")]
+    exclude: Vec<Names<Name>>,
     /// Columns that are no features but condition their density, such as a speed or a load: the
     /// flow learns p(features | context).
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
-    context: Vec<String>,
+    #[arg(long, value_name = "COLUMN,...")]
+    context: Vec<Names<Name>>,
     /// Columns whose values lie on a circle, such as a phase or a heading, each with one period,
     /// whose ends are one value; what lies beyond is wrapped. Only families with splines know them.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN=LOW..HIGH,...")]
-    periodic: Vec<Period>,
+    #[arg(long, value_name = "COLUMN=LOW..HIGH,...")]
+    periodic: Vec<Names<Period>>,
+    /// What becomes of rows that lack a value: an empty cell, NaN, NA, null and the like.
+    #[arg(long, value_enum, default_value = "refuse")]
+    missing: Missing,
     /// Number of flows that judge a row together, 1 to 4: of seeds --seed, --seed + 1 and so on,
     /// by default 1, or with --family auto those with the highest log-density on the rows for
     /// early stopping, by default always the same families. They share the time limit, and flash
@@ -186,16 +194,13 @@ fn rate(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.check()?;
     Draft::check(&arguments.output)?;
-    let split = split::split(
-        &arguments.training,
-        arguments.validation.as_deref(),
-        &arguments.exclude,
-        &arguments.context,
-        arguments.seed,
-    )?;
-    arguments.check_image(&split)?;
-    let columns = standardise::fit(&split.training, &arguments.periodic)?;
-    let job = Job { arguments, split: &split, columns: &columns };
+    let table = Table::open(&arguments.training)?.with_missing(arguments.missing);
+    let Arguments { exclude, context, periodic, .. } = arguments;
+    let roles = Roles::new(&table, exclude, context, periodic)?;
+    let split = split::split(table, arguments.validation.as_deref(), &roles, arguments.seed)?;
+    arguments.check_image(&split, &roles)?;
+    let columns = standardise::fit(&split.training, &roles.periods)?;
+    let job = Job { arguments, roles: &roles, split: &split, columns: &columns };
     job.warn();
     let trained = match arguments.family {
         Choice::Fixed(family) => job.train_fixed(family)?,
@@ -235,6 +240,7 @@ impl Trained {
 /// Rows and how to train on them.
 struct Job<'a> {
     arguments: &'a Arguments,
+    roles: &'a Roles,
     split: &'a Split,
     columns: &'a [Column],
 }
@@ -313,7 +319,7 @@ impl Job<'_> {
         let out_of_time = selection::is_out_of_time(&trials);
         let size = |candidate: Candidate, fitted: &Fitted| {
             let member = Member { candidate, seed, fitted };
-            export::draft(&[member], self.columns, self.arguments.context.len())
+            export::draft(&[member], self.columns, self.roles.context.len())
         };
         log::info!("{}", selection::report(&trials, size)?);
         let picked = selection::pick(trials, self.count())?;
@@ -324,13 +330,13 @@ impl Job<'_> {
     }
 
     fn fit(&self, candidate: Candidate, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
-        let Self { arguments, split, columns } = self;
+        let Self { arguments, roles, split, columns } = self;
         let (architecture, components) = arguments.architecture(candidate)?;
         let rows = split.training.rows().len();
         let options = Options {
             architecture,
             components,
-            context: arguments.context.len(),
+            context: roles.context.len(),
             transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
             epochs: arguments.epochs.unwrap_or(EPOCHS) as usize,
             batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
@@ -393,7 +399,7 @@ impl Job<'_> {
             Arithmetic::Micromath => Micromath::ID,
         };
         let rate = self.arguments.false_alarm_rate;
-        let context = self.arguments.context.len();
+        let context = self.roles.context.len();
         let flows = (members, combine);
         export::export(flows, self.columns, context, math, held_out, rate, &provenance)
     }
@@ -463,31 +469,12 @@ impl Job<'_> {
 impl Arguments {
     /// Refuses options that do not go together.
     fn check(&self) -> Result<()> {
-        let repeated = |name| self.exclude.contains(name);
-        if self.context.iter().any(repeated) {
-            return Err(Error::Options {
-                option: "--context",
-                with: "the same column in --exclude",
-            });
-        }
         let is_one = match self.family {
             Choice::Fixed(_) => self.ensemble.is_none_or(|count| count == 1),
             Choice::Auto => self.ensemble == Some(1),
         };
         if is_one && self.combine.is_some() {
             return Err(Error::Options { option: "--combine", with: "one flow" });
-        }
-        let periodic: Vec<_> = self.periodic.iter().map(|period| &period.column).collect();
-        let is_among = |names: &[String]| periodic.iter().any(|column| names.contains(column));
-        let repeated = |(place, column)| periodic[..place].contains(column);
-        for (is_refused, with) in [
-            (is_among(&self.exclude), "the same column in --exclude"),
-            (is_among(&self.context), "the same column in --context"),
-            (periodic.iter().enumerate().any(repeated), "the same column twice"),
-        ] {
-            if is_refused {
-                return Err(Error::Options { option: "--periodic", with });
-            }
         }
         let family = match self.family {
             Choice::Fixed(family) => family,
@@ -525,8 +512,8 @@ impl Arguments {
     }
 
     /// Refuses rows that are no such images.
-    fn check_image(&self, split: &Split) -> Result<()> {
-        let features = split.training.names.len() - self.context.len();
+    fn check_image(&self, split: &Split, roles: &Roles) -> Result<()> {
+        let features = split.training.names.len() - roles.context.len();
         match self.image {
             Some(image) if image.values() != features => {
                 Err(Error::Image { path: split.training.path.clone(), image, features })

@@ -7,7 +7,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::rows::dataset::{Dataset, Table};
+use crate::rows::dataset::Dataset;
+use crate::rows::roles::Roles;
+use crate::rows::table::Table;
 
 /// Fewest training rows.
 const MINIMUM_ROWS: usize = 50;
@@ -24,24 +26,25 @@ pub struct Split {
     pub held_out: Dataset,
 }
 
-/// Reads the rows of `training`, without the columns named in `exclude` and with those of the
-/// context at the end, and divides them, or those of `validation`, by chance.
+/// Reads the rows of `training`, without the excluded columns and with those of the context at the
+/// end, and divides them, or those of `validation`, by chance.
 pub fn split(
-    training: &Path,
+    training: Table,
     validation: Option<&Path>,
-    exclude: &[String],
-    context: &[String],
+    roles: &Roles,
     seed: u64,
 ) -> Result<Split> {
-    let training = Table::open(training)?.read(exclude, context)?;
-    let features = training.names.len() - context.len();
+    let missing = training.missing();
+    let training = training.read(&roles.exclude, &roles.context)?;
+    let features = training.names.len() - roles.context.len();
     if !(2..=flowlet::MAX_FEATURES).contains(&features) {
         return Err(Error::Features { path: training.path, features });
     }
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x73_706c_6974);
     let (training, validation) = match validation {
         Some(path) => {
-            let validation = Table::open(path)?.read_columns(training.names.clone())?;
+            let mut validation = Table::open(path)?.with_missing(missing);
+            let validation = validation.read_columns(training.names.clone())?;
             (training, validation)
         }
         None => {
