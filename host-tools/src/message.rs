@@ -3,9 +3,9 @@
 /// Most characters of a name or a cell.
 const TEXT: usize = 60;
 /// Most characters of a path.
-const PATH: usize = 150;
+const PATH: usize = 100;
 /// Most characters of a list of names.
-const LIST: usize = 100;
+const LIST: usize = 90;
 
 /// The beginning of a name or a cell.
 pub fn excerpt(text: &str) -> String {

@@ -134,6 +134,8 @@ fn rows_that_are_none() {
         (b"a,b\n1,5,2,5\n", &["line 2: has 4 cells", "decimal commas"]),
         (b"a,b\n1,2\n#3,4\n", &["line 3: begins with `#` like a comment"]),
         (b"a,b\n1,2\n# pump swapped\n3,4\n", &["line 3: begins with `#` like a comment"]),
+        (b"a,b\n1,2\n; pump swapped\n3,4\n", &["line 3: begins with `;` like a comment"]),
+        (b"a,b\n1,2\n\nend\n", &["line 4: has 1 cell; expected 2"]),
         (b"a,b\n1,2\na,b\n3,4\n", &["line 3: is a header again", "remove the line"]),
         (b"\xef\xbb\xbfa,b\n1,2\n\xef\xbb\xbf\"a\",b\n3,4\n", &["line 3: is a header again"]),
         (b"a,b\n1,2\nb,a\n3,4\n", &["line 3: is a header again"]),

@@ -30,7 +30,7 @@ pub enum CellFault {
     #[error("is `{}`; expected a finite number: repair the cell, or train without a text column (--exclude)", excerpt(.0))]
     Text(String),
     /// No label.
-    #[error("is `{}`; expected a label, 0 for normal or 1 for anomaly", excerpt(.0))]
+    #[error("is {}; expected a label, 0 for normal or 1 for anomaly", shown(.0))]
     Label(String),
 }
 

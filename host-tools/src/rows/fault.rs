@@ -113,7 +113,8 @@ pub enum LineFault {
     },
     /// A row with too many or too few cells.
     #[error(
-        "has {found} cells; expected {expected} as in the header{}",
+        "has {found} cell{}; expected {expected} as in the header{}",
+        if *found == 1 { "" } else { "s" },
         if *is_quoted { ": look at its quotation marks" } else { "" }
     )]
     Ragged {
@@ -160,7 +161,9 @@ pub(super) fn check_header(line: &str, names: &[String]) -> Result<(), LineFault
         return Err(LineFault::SepLine);
     }
     // A column of running numbers may be called #.
-    if let Some(mark) = comment_mark(line).filter(|mark| names[0] != *mark || names.len() == 1) {
+    if let Some(mark) =
+        comment_mark(line, &["#", "//", "% "]).filter(|mark| names[0] != *mark || names.len() == 1)
+    {
         return Err(LineFault::Comment { mark });
     }
     if let [name] = names {
@@ -220,7 +223,7 @@ impl Row<'_> {
     pub fn ragged(&self) -> LineFault {
         let (found, expected) = (self.record.count(), self.names.len());
         let is_whole = |cell: &str| cell.parse::<i64>().is_ok();
-        if let Some(fault) = self.comment().or_else(|| self.separator()) {
+        if let Some(fault) = self.separator().or_else(|| self.comment()) {
             fault
         } else if found == 2 * expected && self.record.cells().all(is_whole) {
             LineFault::DecimalCommas { found, expected }
@@ -233,15 +236,15 @@ impl Row<'_> {
 
     /// What is wrong with a whole row, of which some of the `columns` hold no numbers.
     pub fn not_numbers(&self, columns: &[usize]) -> Option<LineFault> {
-        self.comment()
-            .or_else(|| self.header_again())
+        self.header_again()
             .or_else(|| self.separator())
+            .or_else(|| self.comment())
             .or_else(|| self.units(columns))
     }
 
     fn comment(&self) -> Option<LineFault> {
         let is_missing = matches!(cell::number(self.record.cell(0)), Err(CellFault::Missing(_)));
-        let mark = comment_mark(self.line).filter(|_| !is_missing)?;
+        let mark = comment_mark(self.line, &["#", "//", "%", ";"]).filter(|_| !is_missing)?;
         Some(LineFault::Comment { mark })
     }
 
@@ -281,10 +284,10 @@ impl Row<'_> {
     }
 }
 
-/// What a line begins with if it is a comment.
-fn comment_mark(line: &str) -> Option<&'static str> {
+/// Which of `marks` a line begins with, as a comment does.
+fn comment_mark(line: &str, marks: &[&'static str]) -> Option<&'static str> {
     let line = line.trim_start().trim_start_matches('"');
-    ["#", "//"].into_iter().find(|mark| line.starts_with(mark))
+    marks.iter().copied().find(|mark| line.starts_with(mark))
 }
 
 /// How often a character stands outside quotation marks.

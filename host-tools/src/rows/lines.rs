@@ -63,7 +63,8 @@ impl<R: Read> Lines<R> {
             let used = end.map_or(bytes.len(), |end| start + end + 1);
             self.input.consume(used);
             if self.line.len() > LONGEST {
-                let message = format!("line {} is longer than 16 MiB", self.number);
+                let message =
+                    format!("line {} is longer than 16 MiB, as in no CSV file", self.number);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
             if end.is_some() {
@@ -111,6 +112,6 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused() {
         let error = Lines::new(io::repeat(b'x')).advance().unwrap_err();
-        assert_eq!(error.to_string(), "line 1 is longer than 16 MiB");
+        assert_eq!(error.to_string(), "line 1 is longer than 16 MiB, as in no CSV file");
     }
 }
