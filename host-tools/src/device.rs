@@ -14,7 +14,7 @@ use flowlet::{
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::rows::dataset::Table;
+use crate::rows::table::Table;
 
 /// Reads a model file into aligned memory; nothing is checked yet.
 pub fn read(path: &Path) -> Result<ModelFile> {

@@ -4,6 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::family::Image;
+use crate::message::{self, excerpt};
+use crate::rows::cell::CellFault;
+use crate::rows::fault::LineFault;
 
 /// Result of the host tool.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be opened or read.
-    #[error("{path}: cannot be read: {source}")]
+    #[error("{}: cannot be read: {source}", message::path(path))]
     Read {
         /// As the user named it.
         path: String,
@@ -20,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("{}: cannot be written: {source}; nothing was changed", path.display())]
+    #[error("{}: cannot be written: {source}; nothing was changed", message::path(&path.display().to_string()))]
     Write {
         /// Where to.
         path: PathBuf,
@@ -29,71 +32,45 @@ pub enum Error {
     },
     /// No byte in the file, or no header.
     #[error(
-        "{path}: is empty; expected a header line with the feature names and then one row a line"
+        "{}: is empty; expected a header line with the feature names and then one row a line",
+        message::path(path)
     )]
     Empty {
         /// The file.
         path: String,
     },
     /// A header without rows.
-    #[error("{path}: has a header but no rows")]
+    #[error("{}: has a header but no rows", message::path(path))]
     NoRows {
         /// The file.
         path: String,
     },
-    /// Not text.
-    #[error("{path}, line {line}: is not text in UTF-8; expected a CSV file")]
-    NotText {
+    /// A header without rows that have a value in every column.
+    #[error(
+        "{}: each of its {count} rows lacks a value, the first one in column `{}`: leave out the columns that have none",
+        message::path(path),
+        excerpt(column)
+    )]
+    AllRowsLack {
+        /// The file.
+        path: String,
+        /// Rows found.
+        count: u64,
+        /// Where the first row lacks one.
+        column: String,
+    },
+    /// A line that is no header, or no row as the header tells.
+    #[error("{}, line {line}: {fault}", message::path(path))]
+    Line {
         /// The file.
         path: String,
         /// The line.
         line: u64,
+        /// What is wrong with it.
+        fault: LineFault,
     },
-    /// Numbers where names belong.
-    #[error(
-        "{path}, line 1: is a row of numbers; expected a header with the feature names: add one"
-    )]
-    NoHeader {
-        /// The file.
-        path: String,
-    },
-    /// Another separator.
-    #[error(
-        "{path}, line 1: columns are separated by `{separator}`; expected commas: convert the file"
-    )]
-    Separator {
-        /// The file.
-        path: String,
-        /// What was found.
-        separator: char,
-    },
-    /// The same name twice, or none.
-    #[error(
-        "{path}, line 1: column {column} is {}; every column needs a name of its own",
-        described(name)
-    )]
-    ColumnName {
-        /// The file.
-        path: String,
-        /// Column, from 1.
-        column: usize,
-        /// Its name.
-        name: String,
-    },
-    /// A row with too many or too few cells.
-    #[error("{path}, line {line}: has {found} cells; expected {expected} as in the header")]
-    Ragged {
-        /// The file.
-        path: String,
-        /// The line.
-        line: u64,
-        /// Cells found.
-        found: usize,
-        /// Columns.
-        expected: usize,
-    },
-    /// A cell that is no finite f32.
-    #[error("{path}, line {line}, column `{column}`: is {found}; expected a {expected}{advice}")]
+    /// A cell that is no finite f32, or no label.
+    #[error("{}, line {line}, column `{}`: {fault}", message::path(path), excerpt(column))]
     Cell {
         /// The file.
         path: String,
@@ -101,15 +78,11 @@ pub enum Error {
         line: u64,
         /// Name of the column.
         column: String,
-        /// The cell, described.
-        found: String,
-        /// What it should be.
-        expected: &'static str,
-        /// What to do, after a colon.
-        advice: &'static str,
+        /// What is wrong with it.
+        fault: CellFault,
     },
     /// A column that is not there.
-    #[error("{path}: has no column `{name}`{}; it has {found}", nearest.as_ref().map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default())]
+    #[error("{}: has no column `{}`{}; it has {found}", message::path(path), excerpt(name), nearest.as_ref().map(|near| format!(" (did you mean `{}`?)", excerpt(near))).unwrap_or_default())]
     NoColumn {
         /// The file.
         path: String,
@@ -117,11 +90,22 @@ pub enum Error {
         name: String,
         /// The most similar one.
         nearest: Option<String>,
-        /// All of them.
+        /// The first of them.
         found: String,
     },
+    /// Every column is excluded or a part of the context.
+    #[error(
+        "{}: no feature is left: --exclude and --context name all of its {columns} columns",
+        message::path(path)
+    )]
+    NoFeatures {
+        /// The file.
+        path: String,
+        /// Its columns.
+        columns: usize,
+    },
     /// Too few rows to learn from.
-    #[error("{path}: has {rows} rows; training needs at least {minimum}")]
+    #[error("{}: has {rows} rows; training needs at least {minimum}", message::path(path))]
     TooFewRows {
         /// The file.
         path: String,
@@ -131,7 +115,7 @@ pub enum Error {
         minimum: usize,
     },
     /// One feature, or more than a model holds.
-    #[error("{path}: has {features} feature columns{}; a flow takes 2 to {}", if *features == 1 { ", and a flow maps features given other features" } else { "" }, flowlet::MAX_FEATURES)]
+    #[error("{}: has {features} feature columns{}; a flow takes 2 to {}", message::path(path), if *features == 1 { ", and a flow maps features given other features" } else { "" }, flowlet::MAX_FEATURES)]
     Features {
         /// The file.
         path: String,
@@ -139,7 +123,7 @@ pub enum Error {
         features: usize,
     },
     /// Rows that are no images of the shape asked for.
-    #[error("{path}: has {features} feature columns; --image {image} takes {}", image.values())]
+    #[error("{}: has {features} feature columns; --image {image} takes {}", message::path(path), image.values())]
     Image {
         /// The file.
         path: String,
@@ -149,7 +133,7 @@ pub enum Error {
         features: usize,
     },
     /// A model file that the device crate refuses.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", message::path(path))]
     Model {
         /// The file.
         path: String,
@@ -206,21 +190,32 @@ pub enum Error {
         /// What it was used with.
         with: &'static str,
     },
+    /// A column that two options name, or one twice.
+    #[error(
+        "{option} means nothing with {with}, `{}`; for more information, try --help",
+        excerpt(column)
+    )]
+    Roles {
+        /// The one too many.
+        option: &'static str,
+        /// What it was used with.
+        with: &'static str,
+        /// The column.
+        column: String,
+    },
     /// Standard output is gone.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
 }
 
 impl Error {
+    /// Whether the command line is wrong, rather than a file.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Options { .. } | Self::Roles { .. })
+    }
+
     /// Whether the reader of our output went away, which is no error (`flowlet score ... | head`).
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) | Self::Write { source: error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-}
-
-fn described(name: &str) -> String {
-    match name {
-        "" => "without a name".into(),
-        name => format!("named `{name}` like one before it"),
     }
 }

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::device;
 use crate::error::Result;
-use crate::rows::dataset::Table;
+use crate::rows::cell::{self, CellFault};
+use crate::rows::missing::Missing;
+use crate::rows::table::Table;
 
 /// Evaluate a model on labelled rows.
 ///
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// Name of the label column.
     #[arg(long, value_name = "COLUMN")]
     label: String,
+    /// What becomes of rows that lack a value, such as an empty cell or NaN.
+    #[arg(long, value_enum, default_value = "refuse")]
+    missing: Missing,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,37 +55,34 @@ pub struct Evaluation {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
-    let mut table = Table::open(&arguments.test)?;
+    let mut table = Table::open(&arguments.test)?.with_missing(arguments.missing);
     let label = table.column(&arguments.label)?;
     let columns = device::columns(&*device, &table)?;
     let mut scores = Vec::new();
     let mut row = Vec::new();
     while table.advance()? {
-        let anomaly = match table.text(label).to_ascii_lowercase().as_str() {
-            "0" | "0.0" | "false" | "normal" => false,
-            "1" | "1.0" | "true" | "anomaly" => true,
-            other => {
-                let found = format!("`{other}`");
-                return Err(table.cell_error(
-                    label,
-                    found,
-                    "label",
-                    ": 0 for normal, 1 for anomaly",
-                ));
-            }
-        };
+        let Some(values) = table.values(&columns)? else { continue };
         row.clear();
-        for column in &columns {
-            row.push(table.value(*column)? as f32);
-        }
+        row.extend(values.iter().map(|value| *value as f32));
+        let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
         scores.push((-device.log_density(&row)?, anomaly));
     }
-    if scores.is_empty() {
-        return Err(crate::error::Error::NoRows { path: table.path().into() });
-    }
+    table.check_rows()?;
+    table.warn();
     let threshold = device.threshold().map(|threshold| threshold.score);
     let evaluation = Evaluation::new(scores, threshold, f64::from(device.log_scale_sum()));
     print(&evaluation, arguments.json)
+}
+
+/// What the label of the present row says; none where it has none and such rows are left out.
+fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
+    let text = table.text(label).to_owned();
+    match (text.to_ascii_lowercase().as_str(), cell::number(&text)) {
+        ("false" | "normal", _) | (_, Ok(0.0)) => Ok(Some(false)),
+        ("true" | "anomaly", _) | (_, Ok(1.0)) => Ok(Some(true)),
+        (_, Err(CellFault::Missing(_))) if table.drops(label) => Ok(None),
+        _ => Err(table.cell_error(label, CellFault::Label(text))),
+    }
 }
 
 impl Evaluation {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
-use flowlet_tools::error::{Error, Result};
+use flowlet_tools::error::Result;
 use flowlet_tools::{evaluate, inspect, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     match run(&arguments.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error @ Error::Options { .. }) => {
+        Err(error) if error.is_usage() => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }

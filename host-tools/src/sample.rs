@@ -1,12 +1,15 @@
 //! `flowlet sample`: rows drawn from the learned density.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::device;
 use crate::error::{Error, Result};
+use crate::message;
+use crate::names::{self, Named, Names};
 use crate::output;
 
 /// Draw rows from a model.
@@ -27,9 +30,10 @@ pub struct Arguments {
     /// base of a periodic feature is uniform and has none.
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f32,
-    /// The context of a conditional model, a value for each of its columns.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN=VALUE,...", value_parser = assignment)]
-    given: Vec<(String, f32)>,
+    /// The context of a conditional model, a value for each of its columns. May be given once for
+    /// each column, whose name may then hold commas.
+    #[arg(long, value_name = "COLUMN=VALUE,...")]
+    given: Vec<Names<Given>>,
     /// CSV file to write; standard output without it.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
@@ -42,22 +46,40 @@ fn temperature(text: &str) -> Result<f32, String> {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, f32), String> {
-    let (name, value) = text.split_once('=').ok_or("expected COLUMN=VALUE")?;
-    match value.trim().parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok((name.trim().into(), value)),
-        _ => Err(format!("`{value}` is no finite number")),
+/// The value of one column of the context.
+#[derive(Clone, Debug)]
+struct Given {
+    column: String,
+    value: f32,
+}
+
+impl FromStr for Given {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (column, value) = text.rsplit_once('=').ok_or("expected COLUMN=VALUE")?;
+        match value.trim().parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(Self { column: column.trim().into(), value }),
+            _ => Err(format!("`{value}` is no finite number")),
+        }
+    }
+}
+
+impl Named for Given {
+    fn name(&self) -> &str {
+        &self.column
     }
 }
 
 /// The value of each of `names`, in their order, out of `given`.
-fn context(names: &[String], given: &[(String, f32)]) -> Result<Vec<f32>> {
-    let value = |name: &String| given.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
+fn context(names: &[String], given: &[Names<Given>]) -> Result<Vec<f32>> {
+    let given = names::resolve(given, names);
+    let value = |name: &String| given.iter().find(|own| own.column == *name).map(|own| own.value);
     let values: Option<Vec<f32>> = names.iter().map(value).collect();
     match values.filter(|values| values.len() == given.len()) {
         Some(values) => Ok(values),
         None if names.is_empty() => Err(Error::NoContext),
-        None => Err(Error::Given { names: names.join(", ") }),
+        None => Err(Error::Given { names: message::list(names) }),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::device;
 use crate::error::Result;
 use crate::output;
-use crate::rows::dataset::Table;
+use crate::rows::missing::Missing;
+use crate::rows::table::Table;
 
 /// Score the rows of a CSV file.
 ///
@@ -19,6 +20,10 @@ pub struct Arguments {
     model: PathBuf,
     /// CSV file of rows; `-` for standard input.
     rows: PathBuf,
+    /// What becomes of rows that lack a value, such as an empty cell or NaN: those that are
+    /// dropped have empty cells in the output.
+    #[arg(long, value_enum, default_value = "refuse")]
+    missing: Missing,
     /// CSV file to write; standard output without it.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
@@ -29,16 +34,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let threshold = device.threshold();
-    let mut table = Table::open(&arguments.rows)?;
+    let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
     let header = ["log_density", "score", "anomaly"];
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     let mut row = Vec::new();
     while table.advance()? {
+        let Some(values) = table.values(&columns)? else {
+            output.row([const { String::new() }; 3])?;
+            continue;
+        };
         row.clear();
-        for column in &columns {
-            row.push(table.value(*column)? as f32);
-        }
+        row.extend(values.iter().map(|value| *value as f32));
         let log_density = device.log_density(&row)?;
         let anomaly = match threshold {
             Some(threshold) => u8::from(-log_density > threshold.score).to_string(),
@@ -46,5 +53,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         output.row([log_density.to_string(), (-log_density).to_string(), anomaly])?;
     }
+    table.warn();
     output.finish()
 }

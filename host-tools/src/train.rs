@@ -14,12 +14,15 @@ use flowlet::{Libm, Math, Micromath};
 
 use crate::error::{Error, Result};
 use crate::family::Image;
+use crate::names::{Name, Names};
 use crate::output::Draft;
-use crate::rows::dataset::Table;
+use crate::rows::missing::Missing;
 use crate::rows::period::Period;
 use crate::rows::precision::Offset;
 use crate::rows::prepare::{self, Wild};
+use crate::rows::roles::Roles;
 use crate::rows::split::Division;
+use crate::rows::table::Table;
 use crate::training::ensemble::Combine;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
@@ -94,21 +97,25 @@ pub struct Arguments {
     /// time limit ended training or kept --family auto from trying a family.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Columns that are not features, such as a time stamp.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
-    exclude: Vec<String>,
+    /// Columns that are not features, such as a time stamp. May be given once for each column, as
+    /// may --context and --periodic: a name may then hold commas.
+    #[arg(long, value_name = "COLUMN,...")]
+    exclude: Vec<Names<Name>>,
     /// Columns that are no features but condition their density, such as a speed or a load: the
     /// flow learns p(features | context).
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
-    context: Vec<String>,
+    #[arg(long, value_name = "COLUMN,...")]
+    context: Vec<Names<Name>>,
     /// Columns whose values lie on a circle, such as a phase or a heading, each with one period,
     /// whose ends are one value; what lies beyond is wrapped. Only families with splines know them.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN=LOW..HIGH,...")]
-    periodic: Vec<Period>,
+    #[arg(long, value_name = "COLUMN=LOW..HIGH,...")]
+    periodic: Vec<Names<Period>>,
+    /// What becomes of rows that lack a value: an empty cell, NaN, NA, null and the like.
+    #[arg(long, value_enum, default_value = "refuse")]
+    missing: Missing,
     /// What is subtracted from a column before its values become f32, in training as on the device:
     /// for a column that varies little at a large value.
-    #[arg(long, value_name = "COLUMN=VALUE")]
-    offset: Vec<Offset>,
+    #[arg(long, value_name = "COLUMN=VALUE,...")]
+    offset: Vec<Names<Offset>>,
     /// How rows are divided into those that train, that stop training, and that set the threshold.
     #[arg(long, value_enum, default_value = "blocks")]
     split: Division,
@@ -196,9 +203,11 @@ fn rate(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
     Draft::check(&arguments.output)?;
-    let training =
-        Table::open(&arguments.training)?.read(&arguments.exclude, &arguments.context)?;
-    let context = arguments.context.len();
+    let Arguments { exclude, context, periodic, offset, missing, .. } = arguments;
+    let table = Table::open(&arguments.training)?.with_missing(*missing);
+    let roles = Roles::new(&table, exclude, context, periodic, offset)?;
+    let training = table.read(&roles.exclude, &roles.context)?;
+    let context = roles.context.len();
     let features = training.names.len() - context;
     if !(2..=flowlet::MAX_FEATURES).contains(&features) {
         return Err(Error::Features { path: training.path, features });
@@ -208,12 +217,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let validation = arguments.validation.as_deref();
     let validation = validation
-        .map(|path| Table::open(path)?.read_columns(training.names.clone()))
+        .map(|path| {
+            let mut table = Table::open(path)?.with_missing(*missing);
+            table.read_columns(training.names.clone())
+        })
         .transpose()?;
     let request = prepare::Request {
-        context,
-        periods: &arguments.periodic,
-        offsets: &arguments.offset,
+        roles: &roles,
         division: arguments.split,
         wild: arguments.wild,
         seed: arguments.seed,

@@ -58,35 +58,6 @@ const TRAIN: &str = "train input.csv -o new.flow";
 const SCORE: &str = "score model.flow input.csv -o new.csv";
 
 #[test]
-fn tables() {
-    let cases: &[(&[u8], &[&str])] = &[
-        (b"", &["input.csv: is empty", "expected a header"]),
-        (b"\n\n", &["input.csv: is empty"]),
-        (b"a,b,c\n", &["input.csv: has a header but no rows"]),
-        (b"1,2,3\n4,5,6\n", &["input.csv, line 1: is a row of numbers", "header"]),
-        (b"a;b;c\n1;2;3\n", &["input.csv, line 1: columns are separated by `;`", "commas"]),
-        (b"a,b,a\n1,2,3\n", &["input.csv, line 1: column 3 is named `a` like one before it"]),
-        (b"a,,c\n1,2,3\n", &["input.csv, line 1: column 2 is without a name"]),
-        (b"a,b,c\n1,2,3\n1,2\n", &["input.csv, line 3: has 2 cells; expected 3"]),
-        (b"a,b,c\n1,2,3,4\n", &["input.csv, line 2: has 4 cells; expected 3"]),
-        (b"a,b,c\n1,on,3\n", &["input.csv, line 2, column `b`: is `on`; expected a finite number"]),
-        (b"a,b,c\n1,2,3\n1,2,NaN\n", &["input.csv, line 3, column `c`: is NaN"]),
-        (b"a,b,c\n1,,3\n", &["input.csv, line 2, column `b`: is empty"]),
-        (b"a,b,c\n1,inf,3\n", &["input.csv, line 2, column `b`: is infinite"]),
-        (b"a,b,c\n1e39,2,3\n", &["input.csv, line 2, column `a`: is 1e39, beyond f32"]),
-        (b"a,b,c\n1,\xff,3\n", &["input.csv, line 2: is not text"]),
-        (b"\x7fELF\0\x01,\xfe\xff", &["input.csv, line 1: is not text"]),
-    ];
-    for (contents, parts) in cases {
-        let folder = folder(contents);
-        refused(&folder, TRAIN, 1, parts);
-        if !contents.ends_with(b"a,b,c\n") {
-            refused(&folder, SCORE, 1, parts);
-        }
-    }
-}
-
-#[test]
 fn rows_for_training() {
     refused(&folder("a,b\n1,2\n"), TRAIN, 1, &["input.csv: has 1 rows; training needs at least"]);
     refused(&folder("a\n1\n2\n"), TRAIN, 1, &["input.csv: has 1 feature columns", "2 to 64"]);
@@ -423,16 +394,6 @@ fn rows_are_scored_as_they_come() {
     drop(scores);
     feeder.join().unwrap();
     assert!(scoring.wait().unwrap().success());
-}
-
-#[test]
-fn a_byte_order_mark_and_crlf_are_read() {
-    let folder = folder("\u{feff}a,b,c\r\n0.1,0.2,0.3\r\n");
-    folder.write("plain.csv", "a,b,c\n0.1,0.2,0.3\n");
-    assert_eq!(
-        folder.accepted("score model.flow input.csv"),
-        folder.accepted("score model.flow plain.csv")
-    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::rows::damage::{self, Damage, Fence};
 use crate::rows::dataset::Dataset;
 use crate::rows::order::Order;
 use crate::rows::period::Period;
-use crate::rows::precision::{self, Offset, Precision};
+use crate::rows::precision::{self, Precision};
+use crate::rows::roles::Roles;
 use crate::rows::split::{self, Division, Rows, Split};
 use crate::rows::standardise::{self, Column, Spread};
 
@@ -30,12 +31,8 @@ pub enum Wild {
 /// What the user says of the rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// How many of the columns, the last ones, condition the others.
-    pub context: usize,
-    /// Columns on circles.
-    pub periods: &'a [Period],
-    /// What is subtracted from columns.
-    pub offsets: &'a [Offset],
+    /// What the columns are for; those of the context are the last ones.
+    pub roles: &'a Roles,
     /// How the rows are divided.
     pub division: Division,
     /// What becomes of wild rows.
@@ -71,11 +68,11 @@ pub fn prepare(
     let fences = damage::fences(&training);
     let damage = notes.damage(&training, &fences, request.wild);
     let beside = validation.as_ref().map(|rows| notes.damage_beside(rows, &fences, request.wild));
-    for period in request.periods {
+    for period in &request.roles.periods {
         let column = training.column(&period.column)?;
         notes.period(&training, period, &tame(&training, column, &fences));
     }
-    let offsets = precision::offsets(&training, request.offsets)?;
+    let offsets = precision::offsets(&training, &request.roles.offsets)?;
     for dataset in [Some(&mut training), validation.as_mut()].into_iter().flatten() {
         dataset.subtract(&offsets);
     }
@@ -102,8 +99,9 @@ pub fn prepare(
             split
         }
     };
-    let columns = standardise::fit(&split.training, request.context, request.periods, &offsets)?;
-    let features = columns.len() - request.context;
+    let (context, periods) = (request.roles.context.len(), &request.roles.periods);
+    let columns = standardise::fit(&split.training, context, periods, &offsets)?;
+    let features = columns.len() - context;
     for (number, column) in columns.iter().enumerate() {
         notes.column(&training, number, column, number >= features, &damage);
     }

@@ -1,4 +1,5 @@
-//! Options that do not go together, in one table.
+//! Options that do not go together, in one table; what columns are named for is checked in
+//! [`crate::rows::roles`].
 
 use super::Arguments;
 use crate::error::{Error, Result};
@@ -9,17 +10,7 @@ use crate::training::transform::Marginal;
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 18] = [
-    ("--context", "the same column in --exclude", |a| {
-        a.context.iter().any(|c| a.exclude.contains(c))
-    }),
-    ("--periodic", "the same column in --exclude", |a| is_periodic_among(a, &a.exclude)),
-    ("--periodic", "the same column in --context", |a| is_periodic_among(a, &a.context)),
-    ("--periodic", "the same column twice", |a| is_twice(a.periodic.iter().map(|p| &p.column))),
-    ("--offset", "the same column twice", |a| is_twice(a.offset.iter().map(|o| &o.column))),
-    ("--offset", "the same column in --periodic", |a| {
-        a.offset.iter().any(|o| a.periodic.iter().any(|p| p.column == o.column))
-    }),
+const CONFLICTS: [Conflict; 12] = [
     ("--combine", "one flow", |a| a.combine.is_some() && is_one_flow(a)),
     ("--layers", "--family auto", |a| a.layers.is_some() && a.family == Choice::Auto),
     ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
@@ -88,13 +79,4 @@ fn is_one_flow(arguments: &Arguments) -> bool {
         Choice::Fixed(_) => arguments.ensemble.is_none_or(|count| count == 1),
         Choice::Auto => arguments.ensemble == Some(1),
     }
-}
-
-fn is_periodic_among(arguments: &Arguments, names: &[String]) -> bool {
-    arguments.periodic.iter().any(|period| names.contains(&period.column))
-}
-
-fn is_twice<'a>(names: impl Iterator<Item = &'a String>) -> bool {
-    let mut seen = std::collections::HashSet::new();
-    { names }.any(|name| !seen.insert(name))
 }
