@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::device;
 use crate::error::Result;
+use crate::output;
 use crate::rows::dataset::Table;
 
 /// Evaluate a model on labelled rows.
@@ -80,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let threshold = device.threshold().map(|threshold| threshold.score);
     let evaluation = Evaluation::new(scores, threshold, f64::from(device.log_scale_sum()));
-    print(&evaluation, arguments.json)
+    output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
 }
 
 impl Evaluation {
@@ -129,29 +130,25 @@ fn ranking(descending: &[(f32, bool)], anomalies: usize, normals: usize) -> (f64
     (area / (anomalies as f64 * normals as f64), precision / anomalies as f64)
 }
 
-fn print(evaluation: &Evaluation, json: bool) -> Result<()> {
-    use std::io::Write;
-    let mut output = std::io::stdout().lock();
-    if json {
-        let text = serde_json::to_string_pretty(evaluation).map_err(std::io::Error::from)?;
-        writeln!(output, "{text}")?;
-        return Ok(());
+impl Evaluation {
+    fn json(&self) -> String {
+        format!("{:#}\n", serde_json::json!(self))
     }
-    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
-    let lines = [
-        ("rows", evaluation.rows.to_string()),
-        ("anomalies", evaluation.anomalies.to_string()),
-        ("AUROC", number(evaluation.auroc)),
-        ("average precision", number(evaluation.average_precision)),
-        ("mean log-density of normal rows (nats)", number(evaluation.mean_log_density)),
-        ("the same, standardised units", number(evaluation.mean_log_density_standardized)),
-        ("false-alarm rate at the threshold", number(evaluation.false_alarm_rate)),
-        ("detection rate at the threshold", number(evaluation.detection_rate)),
-    ];
-    for (name, value) in lines {
-        writeln!(output, "{name:<40} {value:>12}")?;
+
+    fn text(&self) -> String {
+        let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+        let lines = [
+            ("rows", self.rows.to_string()),
+            ("anomalies", self.anomalies.to_string()),
+            ("AUROC", number(self.auroc)),
+            ("average precision", number(self.average_precision)),
+            ("mean log-density of normal rows (nats)", number(self.mean_log_density)),
+            ("the same, standardised units", number(self.mean_log_density_standardized)),
+            ("false-alarm rate at the threshold", number(self.false_alarm_rate)),
+            ("detection rate at the threshold", number(self.detection_rate)),
+        ];
+        lines.iter().map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
     }
-    Ok(())
 }
 
 #[cfg(test)]

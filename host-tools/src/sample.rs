@@ -30,7 +30,7 @@ pub struct Arguments {
     /// The context of a conditional model, a value for each of its columns.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN=VALUE,...", value_parser = assignment)]
     given: Vec<(String, f32)>,
-    /// CSV file to write; standard output without it.
+    /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
 }
@@ -63,6 +63,7 @@ fn context(names: &[String], given: &[(String, f32)]) -> Result<Vec<f32>> {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    output::Table::check(arguments.output.as_deref(), &[&arguments.model])?;
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let mut random = ChaCha8Rng::seed_from_u64(arguments.seed);

@@ -1,6 +1,6 @@
 //! `flowlet score`: one line out for each row in, as the device would compute it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::device;
 use crate::error::Result;
@@ -19,13 +19,15 @@ pub struct Arguments {
     model: PathBuf,
     /// CSV file of rows; `-` for standard input.
     rows: PathBuf,
-    /// CSV file to write; standard output without it.
+    /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let inputs: [&Path; 2] = [&arguments.model, &arguments.rows];
+    output::Table::check(arguments.output.as_deref(), &inputs)?;
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let threshold = device.threshold();

@@ -1,6 +1,5 @@
 //! `flowlet train`: rows in, model file out.
 
-use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +11,7 @@ use flowlet::{Libm, Math, Micromath};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
-use crate::output::Draft;
+use crate::output::{self, Draft};
 use crate::rows::split::{self, Split};
 use crate::rows::standardise::{self, Column, Period};
 use crate::training::calibrate;
@@ -50,7 +49,7 @@ pub struct Arguments {
     /// without it, a fifth of the training rows.
     #[arg(long, value_name = "CSV")]
     validation: Option<PathBuf>,
-    /// Where to write the model file.
+    /// Where to write the model file; `-` for standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Family of the model.
@@ -185,7 +184,9 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.check()?;
-    Draft::check(&arguments.output)?;
+    let inputs = [Some(&arguments.training), arguments.validation.as_ref()];
+    let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    Draft::check(&arguments.output, &inputs)?;
     let split = split::split(
         &arguments.training,
         arguments.validation.as_deref(),
@@ -202,10 +203,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Choice::Auto => job.train_several()?,
     };
     let file = job.export(&trained.members(), &trained.origin)?;
-    let write = |source| Error::Write { path: arguments.output.clone(), source };
-    let mut draft = Draft::create(&arguments.output)?;
-    draft.write_all(file.bytes()).map_err(write)?;
-    draft.finish()?;
+    Draft::create(&arguments.output)?.complete(file.bytes())?;
     job.report(&file, &trained)
 }
 
@@ -256,9 +254,10 @@ impl Job<'_> {
         for option in self.arguments.unused() {
             log::warn!("{option} means nothing with a family without layers: it is not used");
         }
-        if training.names.iter().any(|name| name.eq_ignore_ascii_case("label")) {
+        let mut names = training.names.iter();
+        if let Some(label) = names.find(|name| name.eq_ignore_ascii_case("label")) {
             log::warn!(
-                "{}: column `label` is used as a feature; --exclude label if it is not one",
+                "{}: column `{label}` is used as a feature; --exclude {label} if it is not one",
                 training.path
             );
         }
@@ -451,7 +450,7 @@ impl Job<'_> {
         );
         log::info!(
             "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
-            self.arguments.output.display(),
+            output::shown(&self.arguments.output),
             file.bytes().len(),
             summary.ram_bytes,
             summary.multiply_adds
