@@ -210,6 +210,16 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The label is one of the columns that the model reads.
+    #[error(
+        "{model}: the label column `{name}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {name}"
+    )]
+    LabelIsRead {
+        /// The model file.
+        model: String,
+        /// The column.
+        name: String,
+    },
 }
 
 impl Error {
