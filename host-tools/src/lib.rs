@@ -2,8 +2,9 @@
 //!
 //! [`rows`] is all that is known of rows before training, [`training`] turns them into a model
 //! file, [`family`] holds the trainable twins of the device's layers. [`device`] runs a file with
-//! the device's own code: it is the only door to what is judged afterwards. The verbs of the
-//! command line stand one a file: [`train`], [`evaluate`], [`score`], [`sample`], [`inspect`].
+//! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
+//! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
+//! [`score`], [`sample`], [`inspect`].
 
 pub mod device;
 pub mod error;

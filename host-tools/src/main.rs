@@ -54,7 +54,15 @@ fn main() -> ExitCode {
 
 /// Prints what the parser says instead of arguments: help, the version, or a refusal.
 fn reply(answer: &clap::Error) -> ExitCode {
-    let printed = answer.print().and_then(|()| io::stdout().flush());
+    let text = answer.render().to_string();
+    let printed = match text.strip_prefix("error: ").filter(|error| output::is_too_long(error)) {
+        // The parser repeats the word that swells it.
+        Some(error) => {
+            complain(&format!("{}; try --help", error.lines().next().unwrap_or_default()));
+            Ok(())
+        }
+        None => answer.print().and_then(|()| io::stdout().flush()),
+    };
     match printed {
         // Help that is lost is a lost result, unless nobody wants to read it.
         Err(error) if !answer.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {

@@ -46,13 +46,19 @@ fn is_invisible(character: char) -> bool {
 
 /// `text` as a message: one line, and where a long name or cell swells it, without its middle.
 pub fn message(text: &str) -> String {
-    let line: Vec<char> = escape(text).chars().collect();
-    if line.len() <= LONGEST_MESSAGE {
-        return line.into_iter().collect();
+    let line = escape(text);
+    if !is_too_long(&line) {
+        return line;
     }
+    let line: Vec<char> = line.chars().collect();
     let (start, _) = line.split_at(LONGEST_MESSAGE - END_OF_MESSAGE);
     let (_, end) = line.split_at(line.len() - END_OF_MESSAGE);
     start.iter().chain(&[' ', '.', '.', '.', ' ']).chain(end).collect()
+}
+
+/// Whether nobody would read `text` to its end.
+pub fn is_too_long(text: &str) -> bool {
+    text.chars().count() > LONGEST_MESSAGE
 }
 
 #[cfg(test)]

@@ -349,6 +349,27 @@ fn an_ignored_hang_up_stays_ignored() {
 }
 
 #[test]
+fn messages_are_short_however_long_the_words_are() {
+    let folder = folder();
+    let word = "x".repeat(3000);
+    for arguments in [
+        format!("inspect {word}"),
+        format!("train rows.csv -o {word}"),
+        format!("train rows.csv -o new --{word}"),
+        format!("train rows.csv -o new --family {word}"),
+        format!("evaluate model.flow rows.csv --label {word}"),
+        word.clone(),
+    ] {
+        let run = folder.command(&arguments).assert().failure();
+        let said = text(&run.get_output().stderr);
+        assert!(said.starts_with("error: ") && said.chars().count() <= 500, "{said}");
+    }
+    // Help is no message.
+    let help = text(&folder.command("").assert().code(2).get_output().stderr);
+    assert!(["train", "inspect"].iter().all(|verb| help.contains(verb)), "{help}");
+}
+
+#[test]
 fn a_name_forges_no_fact() {
     let folder = folder();
     let line = |k: usize| format!("{},{}\n", (k % 7) as f64 * 0.1, (k as f64 * 1.3).cos());

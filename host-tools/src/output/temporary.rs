@@ -1,7 +1,7 @@
 //! Files under a temporary name, which nothing leaves behind: neither an error nor a panic, nor
 //! Ctrl-C, nor a kill that can be caught.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub fn create(folder: &Path, replaced: Option<&Metadata>) -> io::Result<NamedTem
     if replaced.is_none() {
         use std::os::unix::fs::PermissionsExt;
         // The system takes away what the umask says.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     // Held meanwhile, so that an interruption finds either no file or its name.
     let mut made = made();
@@ -46,7 +46,7 @@ fn inherit(file: &NamedTempFile, folder: &Path, replaced: &Metadata) -> io::Resu
     use std::os::unix::fs::{MetadataExt, fchown};
     const STICKY: u32 = 0o1000;
     let own = file.as_file().metadata()?;
-    let folder = fs::metadata(folder)?;
+    let folder = std::fs::metadata(folder)?;
     // In /tmp and the like, only its owner may replace a file, and the renaming would say so late.
     let is_ours = [0, replaced.uid(), folder.uid()].contains(&own.uid());
     if folder.mode() & STICKY != 0 && !is_ours {
@@ -77,7 +77,7 @@ fn remove_when_interrupted() {
             // Not released: no further file appears.
             let made = made();
             for path in made.iter() {
-                let _ = fs::remove_file(path);
+                let _ = std::fs::remove_file(path);
             }
             // The shell learns the signal, 130 or 143, as from any other tool.
             let _ = emulate_default_handler(signal);
@@ -93,7 +93,7 @@ fn remove_when_interrupted() {}
 /// system does not tell, it is left alone.
 #[cfg(unix)]
 fn is_left_to_us(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     ignored.is_some_and(|ignored| ignored >> (signal - 1) & 1 == 0)
