@@ -74,6 +74,11 @@ pub fn columns(device: &dyn Device, table: &Table) -> Result<Vec<usize>> {
     names.map(|name| table.column(&name)).collect()
 }
 
+/// A row as the device takes it: each value less its column's offset, as an f32.
+pub fn row(values: &[f64], offsets: &[f64]) -> Vec<f32> {
+    values.iter().zip(offsets).map(|(value, offset)| (value - offset) as f32).collect()
+}
+
 /// What `inspect` shows.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Summary {

@@ -30,6 +30,16 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The output is one of the files that are read.
+    #[error(
+        "{output}: is the same file as {input}, which would be lost; give the output another name"
+    )]
+    OutputIsInput {
+        /// As the user named the output.
+        output: String,
+        /// As the user named the input.
+        input: String,
+    },
     /// No byte in the file, or no header.
     #[error(
         "{}: is empty; expected a header line with the feature names and then one row a line",
@@ -203,9 +213,24 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// Standard output is gone.
-    #[error("standard output: {0}")]
-    Output(#[from] io::Error),
+    /// Standard output, a pipe or a device does not take the result.
+    #[error("{name}: cannot be written: {source}")]
+    Output {
+        /// How the user knows it.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The label is one of the columns that the model reads.
+    #[error(
+        "{model}: the label column `{name}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {name}"
+    )]
+    LabelIsRead {
+        /// The model file.
+        model: String,
+        /// The column.
+        name: String,
+    },
 }
 
 impl Error {
@@ -216,6 +241,6 @@ impl Error {
 
     /// Whether the reader of our output went away, which is no error (`flowlet score ... | head`).
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) | Self::Write { source: error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Output { source, .. } | Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
 }

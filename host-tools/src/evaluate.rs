@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::device;
-use crate::error::Result;
+use crate::device::{self, Device};
+use crate::error::{Error, Result};
+use crate::output;
 use crate::rows::cell::{self, CellFault};
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
@@ -30,6 +31,9 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Standard errors below 0.5 from which on an AUROC is no chance.
+const CLEARLY: f64 = 3.0;
+
 /// What an evaluation finds; none where the rows do not define it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -45,25 +49,36 @@ pub struct Evaluation {
     pub mean_log_density: Option<f64>,
     /// The same of standardised rows, which compares across data sets.
     pub mean_log_density_standardized: Option<f64>,
+    /// The median in place of the mean, which a few wild rows do not move.
+    pub median_log_density: Option<f64>,
+    /// The same of standardised rows.
+    pub median_log_density_standardized: Option<f64>,
+    /// The log-density that 1 % of the normal rows are below.
+    pub log_density_quantile_01: Option<f64>,
+    /// The same of standardised rows.
+    pub log_density_quantile_01_standardized: Option<f64>,
     /// Share of the normal rows above the model's threshold.
     pub false_alarm_rate: Option<f64>,
     /// Share of the anomalies above it.
     pub detection_rate: Option<f64>,
+    /// Number of normal rows so far below the others that the mean says more of them; 0 if none.
+    #[serde(skip)]
+    pub rows_that_rule_the_mean: usize,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
+    refuse_label(&*device, arguments)?;
     let mut table = Table::open(&arguments.test)?.with_missing(arguments.missing);
     let label = table.column(&arguments.label)?;
     let columns = device::columns(&*device, &table)?;
+    let offsets = device.offsets();
     let mut scores = Vec::new();
-    let mut row = Vec::new();
     while table.advance()? {
         let Some(values) = table.values(&columns)? else { continue };
-        row.clear();
-        row.extend(values.iter().map(|value| *value as f32));
+        let row = device::row(values, &offsets);
         let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
         scores.push((-device.log_density(&row)?, anomaly));
     }
@@ -71,7 +86,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     table.warn();
     let threshold = device.threshold().map(|threshold| threshold.score);
     let evaluation = Evaluation::new(scores, threshold, f64::from(device.log_scale_sum()));
-    print(&evaluation, arguments.json)
+    for warning in evaluation.warnings() {
+        log::warn!("{}: {warning}", table.path());
+    }
+    output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
+}
+
+/// A model that reads the label would be judged by how well it repeats the answer.
+fn refuse_label(device: &dyn Device, Arguments { model, label, .. }: &Arguments) -> Result<()> {
+    let mut columns = device.feature_names().into_iter().chain(device.context_names());
+    match columns.any(|column| column == *label) {
+        true => {
+            let (model, name) = (model.display().to_string(), label.clone());
+            Err(Error::LabelIsRead { model, name })
+        }
+        false => Ok(()),
+    }
 }
 
 /// What the label of the present row says; none where it has none and such rows are left out.
@@ -102,6 +132,14 @@ impl Evaluation {
         let (false_alarm_rate, detection_rate) = (share(false, normals), share(true, anomalies));
         scores.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
         let (auroc, average_precision) = ranking(&scores, anomalies, normals);
+        let ascending: Vec<f64> = scores
+            .iter()
+            .filter(|(_, anomaly)| !anomaly)
+            .map(|(score, _)| -f64::from(*score))
+            .collect();
+        let quantile = |share| (normals > 0).then(|| quantile(&ascending, share));
+        let (median, low) = (quantile(0.5), quantile(0.01));
+        let standardized = |value: Option<f64>| value.map(|value| value + log_scale_sum);
         Self {
             rows,
             anomalies,
@@ -109,10 +147,73 @@ impl Evaluation {
             average_precision: both.then_some(average_precision),
             mean_log_density: (normals > 0).then_some(mean),
             mean_log_density_standardized: (normals > 0).then_some(mean + log_scale_sum),
+            median_log_density: median,
+            median_log_density_standardized: standardized(median),
+            log_density_quantile_01: low,
+            log_density_quantile_01_standardized: standardized(low),
             false_alarm_rate,
             detection_rate,
+            rows_that_rule_the_mean: rows_that_rule_the_mean(&ascending),
         }
     }
+
+    /// What a reader of the figures should know.
+    fn warnings(&self) -> Vec<String> {
+        let below = self.standard_errors_below_half().filter(|below| *below > CLEARLY);
+        let reversed = below.zip(self.auroc).map(|(below, auroc)| {
+            format!(
+                "AUROC is {auroc:.3}, {below:.0} standard errors below 0.5: the anomalies look \
+                 more normal than the normal rows; perhaps the labels are reversed (expected 0 for \
+                 normal, 1 for anomaly)"
+            )
+        });
+        let few = self.rows_that_rule_the_mean;
+        let ruled = self.mean_log_density.zip(self.median_log_density).filter(|_| few > 0);
+        let ruled = ruled.map(|(mean, median)| {
+            let normals = self.rows - self.anomalies;
+            format!(
+                "{few} of {normals} rows labelled normal lie so far out that they make the mean \
+                 log-density {mean:.4}, while the median is {median:.4}: compare models by the \
+                 median, and look at the rows with the highest scores"
+            )
+        });
+        reversed.into_iter().chain(ruled).collect()
+    }
+
+    /// How far AUROC is below that of scores which know nothing of the labels, in its standard
+    /// error there (Mann and Whitney 1947, equation 5, without ties).
+    fn standard_errors_below_half(&self) -> Option<f64> {
+        let (anomalies, normals) = (self.anomalies as f64, (self.rows - self.anomalies) as f64);
+        let variance = (anomalies + normals + 1.0) / (12.0 * anomalies * normals);
+        self.auroc.map(|auroc| (0.5 - auroc) / variance.sqrt())
+    }
+}
+
+/// Quantile of values in ascending order, linear between them (type 7 of Hyndman and Fan 1996).
+fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let place = (ascending.len() - 1) as f64 * share;
+    let (low, high) = (ascending[place.floor() as usize], ascending[place.ceil() as usize]);
+    low + (high - low) * place.fract()
+}
+
+/// Number of the lowest values, 5 % at most but one at least, if they make up more than half of
+/// what the mean is below the median, and this is more than the middle half of all values spans.
+fn rows_that_rule_the_mean(ascending: &[f64]) -> usize {
+    if ascending.is_empty() {
+        return 0;
+    }
+    let median = quantile(ascending, 0.5);
+    let gap: f64 = ascending.iter().map(|value| median - value).sum();
+    let spread = quantile(ascending, 0.75) - quantile(ascending, 0.25);
+    if gap <= ascending.len() as f64 * spread.max(1.0) {
+        return 0;
+    }
+    let most = ascending.len().div_ceil(20);
+    let sums = ascending.iter().take(most).scan(0.0, |sum, value| {
+        *sum += median - value;
+        Some(*sum)
+    });
+    sums.enumerate().find(|(_, sum)| *sum > gap / 2.0).map_or(0, |(place, _)| place + 1)
 }
 
 /// AUROC and average precision of scores in descending order; rows of equal score count as one
@@ -131,29 +232,30 @@ fn ranking(descending: &[(f32, bool)], anomalies: usize, normals: usize) -> (f64
     (area / (anomalies as f64 * normals as f64), precision / anomalies as f64)
 }
 
-fn print(evaluation: &Evaluation, json: bool) -> Result<()> {
-    use std::io::Write;
-    let mut output = std::io::stdout().lock();
-    if json {
-        let text = serde_json::to_string_pretty(evaluation).map_err(std::io::Error::from)?;
-        writeln!(output, "{text}")?;
-        return Ok(());
+impl Evaluation {
+    fn json(&self) -> String {
+        format!("{:#}\n", serde_json::json!(self))
     }
-    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
-    let lines = [
-        ("rows", evaluation.rows.to_string()),
-        ("anomalies", evaluation.anomalies.to_string()),
-        ("AUROC", number(evaluation.auroc)),
-        ("average precision", number(evaluation.average_precision)),
-        ("mean log-density of normal rows (nats)", number(evaluation.mean_log_density)),
-        ("the same, standardised units", number(evaluation.mean_log_density_standardized)),
-        ("false-alarm rate at the threshold", number(evaluation.false_alarm_rate)),
-        ("detection rate at the threshold", number(evaluation.detection_rate)),
-    ];
-    for (name, value) in lines {
-        writeln!(output, "{name:<40} {value:>12}")?;
+
+    fn text(&self) -> String {
+        let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+        let standardized = "  the same, standardised units";
+        let lines = [
+            ("rows", self.rows.to_string()),
+            ("anomalies", self.anomalies.to_string()),
+            ("AUROC", number(self.auroc)),
+            ("average precision", number(self.average_precision)),
+            ("mean log-density of normal rows (nats)", number(self.mean_log_density)),
+            (standardized, number(self.mean_log_density_standardized)),
+            ("median log-density of normal rows", number(self.median_log_density)),
+            (standardized, number(self.median_log_density_standardized)),
+            ("1 % of normal rows are below", number(self.log_density_quantile_01)),
+            (standardized, number(self.log_density_quantile_01_standardized)),
+            ("false-alarm rate at the threshold", number(self.false_alarm_rate)),
+            ("detection rate at the threshold", number(self.detection_rate)),
+        ];
+        lines.iter().map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -199,6 +301,67 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn at_most_its_share_is_below_a_quantile_and_at_most_the_rest_above(
+            mut values in proptest::collection::vec((0u8..20).prop_map(f64::from), 1..80),
+            share in 0.0..=1.0,
+        ) {
+            values.sort_unstable_by(f64::total_cmp);
+            let found = quantile(&values, share);
+            let steps = (values.len() - 1) as f64;
+            let below = values.iter().filter(|value| **value < found - 1e-9).count() as f64;
+            let above = values.iter().filter(|value| **value > found + 1e-9).count() as f64;
+            prop_assert!(below <= (share * steps).ceil() && above <= ((1.0 - share) * steps).ceil());
+        }
+
+        #[test]
+        fn reversed_labels_lie_as_far_on_the_other_side_of_one_half(scores in rows()) {
+            let reversed = scores.iter().map(|(score, anomaly)| (*score, !anomaly)).collect();
+            let [right, reversed] =
+                [scores, reversed].map(|scores| Evaluation::new(scores, None, 0.0));
+            let below = |evaluation: &Evaluation| evaluation.standard_errors_below_half();
+            let sum = below(&right).zip(below(&reversed)).map(|(right, reversed)| right + reversed);
+            prop_assert!(sum.is_some_and(|sum| sum.abs() < 1e-9));
+        }
+    }
+
+    /// The normal rows score 0 to 1, the anomalies higher by `shift`.
+    fn shifted(rows: u16, shift: f32) -> Evaluation {
+        let score = |row| f32::from(row) / f32::from(rows);
+        let normal = (0..rows).map(|row| (score(row), false));
+        let scores = normal.chain((0..rows).map(|row| (score(row) + shift, true))).collect();
+        Evaluation::new(scores, None, 0.0)
+    }
+
+    #[test]
+    fn labels_are_suspect_where_chance_does_not_explain_auroc() {
+        let said = |rows, shift| shifted(rows, shift).warnings().join(" ");
+        assert!(said(100, -0.9).contains("labels are reversed"));
+        assert!(said(100, -2.0).contains("labels are reversed"));
+        assert_eq!(said(100, 0.9), "");
+        assert_eq!(said(100, -0.05), "");
+        // Of two rows, the wrong one scores higher half of the time.
+        assert_eq!(said(1, -2.0), "");
+    }
+
+    #[test]
+    fn few_rows_that_rule_the_mean_are_told() {
+        let normal = |row: u16| (3.0 + f32::from(row % 7), false);
+        let with = |wild: &[f32]| {
+            let wild = wild.iter().map(|score| (*score, false));
+            Evaluation::new((0..200).map(normal).chain(wild).collect(), None, 0.0)
+        };
+        let (even, ruled) = (with(&[]), with(&[9000.0, 5.0, 4000.0]));
+        assert_eq!((even.rows_that_rule_the_mean, even.warnings()), (0, vec![]));
+        assert_eq!(ruled.rows_that_rule_the_mean, 1);
+        assert!(ruled.warnings()[0].starts_with("1 of 203 rows labelled normal"));
+        assert_eq!(ruled.median_log_density, even.median_log_density);
+        assert_eq!(with(&[9000.0, 9001.0, 9002.0]).rows_that_rule_the_mean, 2);
+        // What many rows share is no outlier, however low.
+        assert_eq!(with(&[9000.0; 90]).rows_that_rule_the_mean, 0);
+    }
+
     #[test]
     fn what_the_rows_do_not_define_is_none() {
         let normal = Evaluation::new(vec![(1.0, false), (3.0, false)], Some(2.0), 0.5);
@@ -211,7 +374,10 @@ mod tests {
             (normal.mean_log_density, normal.mean_log_density_standardized),
             (Some(-2.0), Some(-1.5))
         );
+        let quantiles = (normal.median_log_density, normal.log_density_quantile_01_standardized);
+        assert_eq!(quantiles, (Some(-2.0), Some(-2.48)));
         let anomalous = Evaluation::new(vec![(1.0, true)], None, 0.0);
         assert_eq!((anomalous.mean_log_density, anomalous.detection_rate), (None, None));
+        assert_eq!((anomalous.median_log_density, anomalous.warnings()), (None, vec![]));
     }
 }

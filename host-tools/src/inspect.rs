@@ -1,12 +1,13 @@
 //! `flowlet inspect`: what is in a model file, and what it costs on a device.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use flowlet::Threshold;
 use serde_json::{Map, json};
 
-use crate::device::{self, MemberSummary, PeriodSummary};
+use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
+use crate::output::{self, escape};
 
 /// Show what a model file holds and what it costs on a device.
 ///
@@ -23,103 +24,151 @@ pub struct Arguments {
     json: bool,
 }
 
+/// All that is known of a file.
+struct Facts {
+    summary: Summary,
+    threshold: Option<Threshold>,
+    flash_bytes: usize,
+    self_test_vectors: usize,
+    /// The dependency of a firmware's Cargo.toml.
+    cargo: String,
+    /// The line of a firmware that loads the file.
+    firmware: String,
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
-    let vectors = device.self_test()?;
+    let self_test_vectors = device.self_test()?;
     let summary = device.summary();
-    let threshold = device.threshold();
+    let facts = Facts {
+        cargo: cargo(&summary),
+        firmware: firmware(&summary, &arguments.model),
+        threshold: device.threshold(),
+        flash_bytes: file.bytes().len(),
+        self_test_vectors,
+        summary,
+    };
+    output::print(&if arguments.json { facts.json() } else { facts.text() })
+}
+
+fn cargo(summary: &Summary) -> String {
+    let features: Vec<_> =
+        summary.cargo_features.iter().map(|name| format!("\"{name}\"")).collect();
+    format!(
+        "flowlet = {{ version = \"{}\", default-features = false, features = [{}] }}",
+        env!("CARGO_PKG_VERSION"),
+        features.join(", ")
+    )
+}
+
+fn firmware(summary: &Summary, path: &Path) -> String {
     let math = if summary.math == "libm" { "Libm" } else { "Micromath" };
     let rest = match (summary.context.len(), math) {
         (0, "Libm") => String::new(),
         (0, math) => format!(", {math}"),
         (context, math) => format!(", {math}, {context}"),
     };
-    let firmware = format!(
-        "let flow = Flow::<{}, {}{rest}>::from_bytes(include_model!(\"{}\"))?;",
+    format!(
+        "let flow = Flow::<{}, {}{rest}>::from_bytes(include_model!({:?}))?;",
         summary.features.len(),
         summary.width,
-        arguments.model.file_name().unwrap_or_default().display()
-    );
-    let features: Vec<_> =
-        summary.cargo_features.iter().map(|name| format!("\"{name}\"")).collect();
-    let cargo = format!(
-        "flowlet = {{ version = \"{}\", default-features = false, features = [{}] }}",
-        env!("CARGO_PKG_VERSION"),
-        features.join(", ")
-    );
-    let mut output = std::io::stdout().lock();
-    if arguments.json {
-        let provenance: Map<_, _> =
-            summary.provenance.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        path.file_name().unwrap_or_default().display().to_string()
+    )
+}
+
+impl Facts {
+    fn json(&self) -> String {
+        let Self { summary, .. } = self;
+        let mut provenance = Map::new();
+        for (key, value) in &summary.provenance {
+            // Of a key twice, the first is the tool's own.
+            provenance.entry(key).or_insert_with(|| json!(value));
+        }
         let value = json!({
             "features": summary.features,
             "context": summary.context,
+            "columns": summary.columns,
             "periodic": summary.periodic,
             "members": summary.members,
             "combination": summary.combination,
             "width": summary.width,
             "parameters": summary.parameters,
             "multiply_adds": summary.multiply_adds,
-            "flash_bytes": file.bytes().len(),
+            "flash_bytes": self.flash_bytes,
             "ram_bytes": summary.ram_bytes,
             "math": summary.math,
-            "threshold": threshold.map(|threshold| json!({
+            "threshold": self.threshold.map(|threshold| json!({
                 "score": threshold.score,
                 "false_alarm_rate": threshold.false_alarm_rate,
                 "rows": threshold.rows,
             })),
-            "self_test_vectors": vectors,
+            "self_test_vectors": self.self_test_vectors,
             "provenance": provenance,
-            "cargo": cargo,
-            "firmware": firmware,
+            "cargo": self.cargo,
+            "firmware": self.firmware,
         });
-        let text = serde_json::to_string_pretty(&value).map_err(std::io::Error::from)?;
-        writeln!(output, "{text}")?;
-        return Ok(());
+        format!("{value:#}\n")
     }
-    writeln!(output, "features        {}", summary.features.join(", "))?;
-    if !summary.context.is_empty() {
-        writeln!(output, "given           {}", summary.context.join(", "))?;
+
+    /// One fact a line.
+    fn text(&self) -> String {
+        let Self { summary, .. } = self;
+        let own = self.own_lines().into_iter();
+        let provenance = summary.provenance.iter().cloned();
+        let code = [("Cargo.toml", &self.cargo), ("firmware", &self.firmware)];
+        let code = code.map(|(name, line)| (name.to_string(), line.clone()));
+        let line =
+            |(name, fact): (String, String)| format!("{:<15} {}\n", escape(&name), escape(&fact));
+        own.chain(provenance).chain(code).map(line).collect()
     }
-    for PeriodSummary { feature, low, high } in &summary.periodic {
-        writeln!(output, "periodic        {feature}, {low} to {high}")?;
-    }
-    if let Some(combination) = &summary.combination {
-        writeln!(output, "ensemble        {combination}")?;
-    }
-    for (number, member) in summary.members.iter().enumerate() {
-        if summary.combination.is_some() {
-            let MemberSummary { parameters, multiply_adds, .. } = member;
-            writeln!(
-                output,
-                "flow {number:<10} {parameters} parameters, {multiply_adds} multiply-adds a row"
-            )?;
+
+    /// What the tool itself knows of the file.
+    fn own_lines(&self) -> Vec<(String, String)> {
+        let Self { summary, .. } = self;
+        let mut lines = vec![("features".into(), summary.features.join(", "))];
+        let mut line = |name: &str, fact: String| lines.push((name.into(), fact));
+        if !summary.context.is_empty() {
+            line("given", summary.context.join(", "));
         }
-        for (number, layer) in member.layers.iter().enumerate() {
-            writeln!(output, "layer {number:<9} {layer}")?;
+        for ColumnSummary { name, offset, step } in &summary.columns {
+            if *offset != 0.0 {
+                line("offset", format!("{name}, {offset} is subtracted before its values are f32"));
+            }
+            if *step > 0.0 {
+                line("steps", format!("{name}, of {step}"));
+            }
         }
-        writeln!(output, "base            {}", member.base)?;
+        for PeriodSummary { feature, low, high } in &summary.periodic {
+            line("periodic", format!("{feature}, {low} to {high}"));
+        }
+        if let Some(combination) = &summary.combination {
+            line("ensemble", combination.clone());
+        }
+        for (number, member) in summary.members.iter().enumerate() {
+            if summary.combination.is_some() {
+                let MemberSummary { parameters, multiply_adds, .. } = member;
+                let costs = format!("{parameters} parameters, {multiply_adds} multiply-adds a row");
+                line(&format!("flow {number}"), costs);
+            }
+            for (number, layer) in member.layers.iter().enumerate() {
+                line(&format!("layer {number}"), layer.clone());
+            }
+            line("base", member.base.clone());
+        }
+        line("parameters", summary.parameters.to_string());
+        line("multiply-adds", format!("{} a row", summary.multiply_adds));
+        line("flash", format!("{} bytes", self.flash_bytes));
+        line("RAM", format!("{} bytes of stack a call", summary.ram_bytes));
+        line("math", summary.math.into());
+        line("threshold", self.threshold.map_or("none".into(), describe));
+        let vectors = self.self_test_vectors;
+        line("self-test", format!("{vectors} vectors, all with the bits in the file"));
+        lines
     }
-    writeln!(output, "parameters      {}", summary.parameters)?;
-    writeln!(output, "multiply-adds   {} a row", summary.multiply_adds)?;
-    writeln!(output, "flash           {} bytes", file.bytes().len())?;
-    writeln!(output, "RAM             {} bytes of stack a call", summary.ram_bytes)?;
-    writeln!(output, "math            {}", summary.math)?;
-    match threshold {
-        Some(t) => writeln!(
-            output,
-            "threshold       {} (false-alarm rate {}, from {} rows)",
-            t.score, t.false_alarm_rate, t.rows
-        )?,
-        None => writeln!(output, "threshold       none")?,
-    }
-    writeln!(output, "self-test       {vectors} vectors, all with the bits in the file")?;
-    for (key, value) in &summary.provenance {
-        writeln!(output, "{key:<15} {value}")?;
-    }
-    writeln!(output, "Cargo.toml      {cargo}")?;
-    writeln!(output, "firmware        {firmware}")?;
-    Ok(())
+}
+
+fn describe(Threshold { score, false_alarm_rate, rows, .. }: Threshold) -> String {
+    format!("{score} (false-alarm rate {false_alarm_rate}, from {rows} rows)")
 }

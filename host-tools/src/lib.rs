@@ -2,10 +2,10 @@
 //!
 //! [`rows`] is all that is known of rows before training, [`training`] turns them into a model
 //! file, [`family`] holds the trainable twins of the device's layers. [`device`] runs a file with
-//! the device's own code: it is the only door to what is judged afterwards. The verbs of the
-//! command line stand one a file: [`train`], [`evaluate`], [`score`], [`sample`], [`inspect`];
-//! [`names`] are their options that name columns. [`error`] is every refusal, [`message`] how the
-//! user's own texts are shown in one.
+//! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
+//! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
+//! [`score`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
+//! every refusal, [`message`] how the user's own texts are shown in one.
 
 pub mod device;
 pub mod error;

@@ -1,12 +1,12 @@
 //! The command line of flowlet.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
-use flowlet_tools::{evaluate, inspect, sample, score, train};
+use flowlet_tools::{evaluate, inspect, output, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
 ///
@@ -37,27 +37,65 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Warn)
-        .filter_module("flowlet_tools", arguments.verbosity.log_level_filter())
-        .format(|out, record| match record.level() {
-            log::Level::Info => writeln!(out, "{}", record.args()),
-            level => writeln!(out, "{}: {}", level.as_str().to_lowercase(), record.args()),
-        })
-        .init();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return reply(&answer),
+    };
+    start_log(arguments.verbosity);
     match run(&arguments.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) if error.is_usage() => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+            complain(&error.to_string());
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Prints what the parser says instead of arguments: help, the version, or a refusal.
+fn reply(answer: &clap::Error) -> ExitCode {
+    let text = answer.render().to_string();
+    let printed = match text.strip_prefix("error: ").filter(|error| output::is_too_long(error)) {
+        // The parser repeats the word that swells it.
+        Some(error) => {
+            complain(&format!("{}; try --help", error.lines().next().unwrap_or_default()));
+            Ok(())
+        }
+        None => answer.print().and_then(|()| io::stdout().flush()),
+    };
+    match printed {
+        // Help that is lost is a lost result, unless nobody wants to read it.
+        Err(error) if !answer.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output: cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)),
+    }
+}
+
+/// Says what went wrong. A message that cannot be written is lost: `eprintln!` would panic.
+fn complain(error: &str) {
+    let line = format!("error: {}\n", output::message(error));
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Information may have several lines, each of the others is one.
+fn start_log(verbosity: Verbosity<InfoLevel>) {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .filter_module("flowlet_tools", verbosity.log_level_filter())
+        .format(|out, record| {
+            let text = record.args().to_string();
+            match record.level() {
+                log::Level::Info => {
+                    text.lines().try_for_each(|line| writeln!(out, "{}", output::escape(line)))
+                }
+                level => {
+                    writeln!(out, "{}: {}", level.as_str().to_lowercase(), output::escape(&text))
+                }
+            }
+        })
+        .init();
 }
 
 fn run(verb: &Verb) -> Result<()> {
@@ -67,10 +105,13 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Score(arguments) => score::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
-        Verb::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(*shell, &mut command, "flowlet", &mut std::io::stdout());
-            Ok(())
-        }
+        Verb::Completions { shell } => completions(*shell),
     }
+}
+
+/// The generator panics where it cannot write, so it writes to memory.
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "flowlet", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
 }

@@ -1,161 +1,95 @@
-//! Files that appear whole or not at all.
+//! Where results go: [`draft`] writes files that appear whole or not at all, [`table`] CSV tables,
+//! and what is said to a person passes through [`print`], [`escape`] and [`message`].
 
-use std::fs::File;
+mod destination;
+pub mod draft;
+pub mod table;
+mod temporary;
+
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+pub use draft::{Draft, shown};
+pub use table::Table;
 
 use crate::error::{Error, Result};
 
-/// A file under a temporary name in its own folder, until it is complete.
-///
-/// A path that names a device or a pipe (`/dev/stdout`) is written to directly.
-#[derive(Debug)]
-pub struct Draft {
-    place: Place,
-    path: PathBuf,
+/// Characters of the longest message, and those of its end, where it says what to do.
+const LONGEST_MESSAGE: usize = 450;
+const END_OF_MESSAGE: usize = 150;
+
+/// Prints a whole result on standard output.
+pub fn print(text: &str) -> Result<()> {
+    let mut output = io::stdout().lock();
+    let printed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    printed.map_err(|source| Error::Output { name: draft::STANDARD_OUTPUT.into(), source })
 }
 
-#[derive(Debug)]
-enum Place {
-    Temporary(NamedTempFile),
-    Device(File),
-}
-
-impl Draft {
-    /// Starts a file that will be called `path`.
-    pub fn create(path: &Path) -> Result<Self> {
-        let refuse = |source| Error::Write { path: path.into(), source };
-        // Where `path` is a link, what it points to is replaced.
-        let target = path.canonicalize().unwrap_or_else(|_| path.into());
-        if target.is_dir() {
-            return Err(refuse(io::ErrorKind::IsADirectory.into()));
+/// `text` on one line: what would break it, move the cursor or turn the direction of writing is
+/// spelled out, as `\n` or `\u{202e}`, so that a name cannot pass for a fact of its own.
+pub fn escape(text: &str) -> String {
+    text.chars().fold(String::new(), |mut line, character| {
+        match is_invisible(character) {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
         }
-        let place = if target.exists() && !target.is_file() {
-            Place::Device(File::options().write(true).open(&target).map_err(refuse)?)
-        } else {
-            let folder = match target.parent() {
-                Some(folder) if folder != Path::new("") => folder,
-                _ => Path::new("."),
-            };
-            let mut builder = tempfile::Builder::new();
-            Place::Temporary(builder.prefix(".flowlet-").tempfile_in(folder).map_err(refuse)?)
-        };
-        Ok(Self { place, path: target })
-    }
-
-    /// Refuses a `path` that cannot be written, before work is spent on what will stand there.
-    pub fn check(path: &Path) -> Result<()> {
-        Self::create(path).map(drop)
-    }
-
-    /// Gives the complete file its name.
-    pub fn finish(mut self) -> Result<()> {
-        let flushed = self.flush();
-        let Self { place, path } = self;
-        let finished = flushed.and_then(|()| place.finish(&path));
-        finished.map_err(|source| Error::Write { path, source })
-    }
+        line
+    })
 }
 
-impl Place {
-    fn finish(self, path: &Path) -> io::Result<()> {
-        let Self::Temporary(file) = self else { return Ok(()) };
-        file.as_file().sync_all()?;
-        // A temporary file is private; the result is as readable as any new file.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+fn is_invisible(character: char) -> bool {
+    let is_format = matches!(
+        character,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    );
+    character.is_control() || is_format
+}
+
+/// `text` as a message: one line, and where a long name or cell swells it, without its middle.
+pub fn message(text: &str) -> String {
+    let line = escape(text);
+    if !is_too_long(&line) {
+        return line;
+    }
+    let line: Vec<char> = line.chars().collect();
+    let (start, _) = line.split_at(LONGEST_MESSAGE - END_OF_MESSAGE);
+    let (_, end) = line.split_at(line.len() - END_OF_MESSAGE);
+    start.iter().chain(&[' ', '.', '.', '.', ' ']).chain(end).collect()
+}
+
+/// Whether nobody would read `text` to its end.
+pub fn is_too_long(text: &str) -> bool {
+    text.chars().count() > LONGEST_MESSAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_escaped_text_is_one_line_and_stays_as_it_is(text in any::<String>()) {
+            let line = escape(&text);
+            prop_assert!(line.lines().count() <= 1 && !line.chars().any(char::is_control));
+            prop_assert_eq!(escape(&line), line);
         }
-        file.persist(path)?;
-        Ok(())
-    }
-}
 
-impl Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.place {
-            Place::Temporary(file) => file.write(bytes),
-            Place::Device(file) => file.write(bytes),
+        #[test]
+        fn a_message_is_short_and_keeps_both_ends(text in "\\PC{0,2000}") {
+            let short = message(&text);
+            prop_assert!(short.chars().count() <= LONGEST_MESSAGE + 5);
+            let first = |text: &str| escape(text).chars().take(100).collect::<String>();
+            let last = |text: &str| escape(text).chars().rev().take(100).collect::<String>();
+            prop_assert_eq!((first(&short), last(&short)), (first(&text), last(&text)));
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        match &mut self.place {
-            Place::Temporary(file) => file.flush(),
-            Place::Device(file) => file.flush(),
-        }
-    }
-}
-
-/// A CSV table to a file (`-o`) or to standard output.
-pub struct Table {
-    writer: csv::Writer<Sink>,
-    path: Option<PathBuf>,
-}
-
-enum Sink {
-    File(Draft),
-    Output(io::StdoutLock<'static>),
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(draft) => draft.write(bytes),
-            Self::Output(output) => output.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(draft) => draft.flush(),
-            Self::Output(output) => output.flush(),
-        }
-    }
-}
-
-impl Table {
-    /// Starts a table with `header`.
-    pub fn create<S: AsRef<str>>(path: Option<&Path>, header: &[S]) -> Result<Self> {
-        let sink = match path {
-            Some(path) => Sink::File(Draft::create(path)?),
-            None => Sink::Output(io::stdout().lock()),
-        };
-        let mut table = Self { writer: csv::Writer::from_writer(sink), path: path.map(Into::into) };
-        table.row(header.iter().map(|name| name.as_ref().to_string()))?;
-        Ok(table)
-    }
-
-    /// Appends a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) -> Result<()> {
-        let written = self.writer.write_record(cells.into_iter().map(String::into_bytes));
-        written.map_err(|error| match error.into_kind() {
-            csv::ErrorKind::Io(source) => self.refuse(source),
-            other => self.refuse(io::Error::other(format!("{other:?}"))),
-        })
-    }
-
-    /// Completes the table; a file appears under its name only now.
-    pub fn finish(self) -> Result<()> {
-        let path = self.path;
-        let refuse = |source| match path {
-            Some(path) => Error::Write { path, source },
-            None => Error::Output(source),
-        };
-        match self.writer.into_inner() {
-            Ok(Sink::File(draft)) => draft.finish(),
-            Ok(Sink::Output(mut output)) => output.flush().map_err(refuse),
-            Err(error) => Err(refuse(error.into_error())),
-        }
-    }
-
-    fn refuse(&self, source: io::Error) -> Error {
-        match &self.path {
-            Some(path) => Error::Write { path: path.clone(), source },
-            None => Error::Output(source),
-        }
+    #[test]
+    fn a_name_reads_as_it_is_unless_it_would_break_the_line() {
+        assert_eq!(escape("Druck \"p1\", mm/s² \\ e\u{301}"), "Druck \"p1\", mm/s² \\ e\u{301}");
+        assert_eq!(
+            escape("a\nseed=9\r\u{1b}[2J\u{85}\u{2028}\u{202e}"),
+            "a\\nseed=9\\r\\u{1b}[2J\\u{85}\\u{2028}\\u{202e}"
+        );
     }
 }

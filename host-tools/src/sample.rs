@@ -34,7 +34,7 @@ pub struct Arguments {
     /// each column, whose name may then hold commas.
     #[arg(long, value_name = "COLUMN=VALUE,...")]
     given: Vec<Names<Given>>,
-    /// CSV file to write; standard output without it.
+    /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ fn temperature(text: &str) -> Result<f32, String> {
 #[derive(Clone, Debug)]
 struct Given {
     column: String,
-    value: f32,
+    value: f64,
 }
 
 impl FromStr for Given {
@@ -58,8 +58,10 @@ impl FromStr for Given {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (column, value) = text.rsplit_once('=').ok_or("expected COLUMN=VALUE")?;
-        match value.trim().parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(Self { column: column.trim().into(), value }),
+        match value.trim().parse::<f64>() {
+            Ok(value) if (value as f32).is_finite() => {
+                Ok(Self { column: column.trim().into(), value })
+            }
             _ => Err(format!("`{value}` is no finite number")),
         }
     }
@@ -72,10 +74,10 @@ impl Named for Given {
 }
 
 /// The value of each of `names`, in their order, out of `given`.
-fn context(names: &[String], given: &[Names<Given>]) -> Result<Vec<f32>> {
+fn context(names: &[String], given: &[Names<Given>]) -> Result<Vec<f64>> {
     let given = names::resolve(given, names);
     let value = |name: &String| given.iter().find(|own| own.column == *name).map(|own| own.value);
-    let values: Option<Vec<f32>> = names.iter().map(value).collect();
+    let values: Option<Vec<f64>> = names.iter().map(value).collect();
     match values.filter(|values| values.len() == given.len()) {
         Some(values) => Ok(values),
         None if names.is_empty() => Err(Error::NoContext),
@@ -85,16 +87,30 @@ fn context(names: &[String], given: &[Names<Given>]) -> Result<Vec<f32>> {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    output::Table::check(arguments.output.as_deref(), &[&arguments.model])?;
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let mut random = ChaCha8Rng::seed_from_u64(arguments.seed);
     let context = context(&device.context_names(), &arguments.given)?;
     let names = device.feature_names();
+    let offsets = device.offsets();
+    let (own, behind) = offsets.split_at(names.len());
+    let context = device::row(&context, behind);
     let mut row = vec![0.0; names.len()];
     let mut output = output::Table::create(arguments.output.as_deref(), &names)?;
     for _ in 0..arguments.rows {
         device.sample(&mut random, arguments.temperature, &mut row, &context)?;
-        output.row(row.iter().map(f32::to_string))?;
+        output.row(row.iter().zip(own).map(|(x, offset)| raw(*x, *offset)))?;
     }
     output.finish()
+}
+
+/// The text of a value with its column's offset added again.
+fn raw(x: f32, offset: f64) -> String {
+    let text = x.to_string();
+    match text.parse::<f64>() {
+        // The digits that tell an f32 from its neighbours, and no more.
+        Ok(x) if offset != 0.0 => (x + offset).to_string(),
+        _ => text,
+    }
 }

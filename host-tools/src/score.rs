@@ -1,6 +1,6 @@
 //! `flowlet score`: one line out for each row in, as the device would compute it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::device;
 use crate::error::Result;
@@ -24,29 +24,29 @@ pub struct Arguments {
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
-    /// CSV file to write; standard output without it.
+    /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let inputs: [&Path; 2] = [&arguments.model, &arguments.rows];
+    output::Table::check(arguments.output.as_deref(), &inputs)?;
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let threshold = device.threshold();
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
+    let offsets = device.offsets();
     let header = ["log_density", "score", "anomaly"];
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
-    let mut row = Vec::new();
     while table.advance()? {
         let Some(values) = table.values(&columns)? else {
             output.row([const { String::new() }; 3])?;
             continue;
         };
-        row.clear();
-        row.extend(values.iter().map(|value| *value as f32));
-        let log_density = device.log_density(&row)?;
+        let log_density = device.log_density(&device::row(values, &offsets))?;
         let anomaly = match threshold {
             Some(threshold) => u8::from(-log_density > threshold.score).to_string(),
             None => String::new(),

@@ -6,7 +6,6 @@ mod job;
 mod provenance;
 mod report;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -41,7 +40,7 @@ pub struct Arguments {
     /// without it, a fifth of the training rows.
     #[arg(long, value_name = "CSV")]
     validation: Option<PathBuf>,
-    /// Where to write the model file.
+    /// Where to write the model file; `-` for standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Family of the model.
@@ -202,7 +201,9 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
-    Draft::check(&arguments.output)?;
+    let inputs = [Some(&arguments.training), arguments.validation.as_ref()];
+    let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    Draft::check(&arguments.output, &inputs)?;
     let Arguments { exclude, context, periodic, offset, missing, .. } = arguments;
     let table = Table::open(&arguments.training)?.with_missing(*missing);
     let roles = Roles::new(&table, exclude, context, periodic, offset)?;
@@ -233,9 +234,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     report::warn(&job);
     let trained = job.train()?;
     let file = job.export(&trained)?;
-    let write = |source| Error::Write { path: arguments.output.clone(), source };
-    let mut draft = Draft::create(&arguments.output)?;
-    draft.write_all(file.bytes()).map_err(write)?;
-    draft.finish()?;
+    Draft::create(&arguments.output)?.complete(file.bytes())?;
     report::report(&job, &file, &trained)
 }

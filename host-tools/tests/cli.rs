@@ -411,6 +411,10 @@ fn evaluation_as_json_has_the_promised_keys() {
             "average_precision",
             "mean_log_density",
             "mean_log_density_standardized",
+            "median_log_density",
+            "median_log_density_standardized",
+            "log_density_quantile_01",
+            "log_density_quantile_01_standardized",
             "false_alarm_rate",
             "detection_rate"
         ]

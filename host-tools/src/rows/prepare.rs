@@ -127,8 +127,12 @@ impl Notes {
         self.warnings.push(warning);
     }
 
+    /// Facts of one key stand behind one another.
     fn fact(&mut self, key: &'static str, value: impl Display) {
-        self.facts.push((key, value.to_string()));
+        match self.facts.iter_mut().find(|(own, _)| *own == key) {
+            Some((_, facts)) => *facts += &format!(", {value}"),
+            None => self.facts.push((key, value.to_string())),
+        }
     }
 
     fn common(&mut self, validation: &Dataset, training: &Dataset) {

@@ -6,6 +6,7 @@ use super::job::{Job, Trained};
 use super::{conflicts, provenance};
 use crate::device;
 use crate::error::Result;
+use crate::output;
 use crate::training::calibrate;
 use crate::training::fit::Fitted;
 
@@ -88,7 +89,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
     );
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
-        job.arguments.output.display(),
+        output::shown(&job.arguments.output),
         file.bytes().len(),
         summary.ram_bytes,
         summary.multiply_adds

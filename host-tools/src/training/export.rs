@@ -4,6 +4,7 @@ use flowlet::write::{self, Description, ModelFile};
 
 use crate::device;
 use crate::error::Result;
+use crate::output::escape;
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::Column;
 use crate::training::calibrate;
@@ -27,8 +28,9 @@ pub fn export(
 ) -> Result<ModelFile> {
     let mut description = describe((members, combine), columns, context);
     description.math = math;
+    // A name that holds a line break must not make a line of its own.
     description.provenance =
-        provenance.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
