@@ -66,7 +66,7 @@ pub(crate) struct Sizes {
 pub(crate) struct Work<'s> {
     /// Standardised.
     pub context: &'s [f32],
-    /// [`SPARE`](crate::model::SPARE) times as long as the row.
+    /// [`SPARE`](crate::scratch::SPARE) times as long as the row.
     pub row: &'s mut [f32],
     pub network: Scratch<'s>,
 }

@@ -2,10 +2,12 @@
 
 use rand_core::Rng;
 
+use crate::Error;
 use crate::kernel::Units;
 use crate::math::{Libm, Math};
-use crate::model::{Model, SPARE, Scratch};
-use crate::{Error, MAX_HIDDEN, Threshold};
+use crate::model::{Given, Model, Threshold};
+use crate::network::MAX_HIDDEN;
+use crate::scratch::{SPARE, Scratch};
 
 /// A normalizing flow of exactly `D` features with room for `H` hidden units a layer.
 ///
@@ -13,7 +15,7 @@ use crate::{Error, MAX_HIDDEN, Threshold};
 /// memory lies on the stack and has a known size, [`Flow::SCRATCH_BYTES`]. Another model of D
 /// features fits without a rebuild as long as its layers are no wider than `H`, a multiple of 8.
 ///
-/// A model of p(x | context) takes the context's size as `C`, and its methods end in `_given`.
+/// A model of p(x | context) takes the context's size as `C` and a context by [`Flow::given`].
 #[derive(Clone, Copy, Debug)]
 pub struct Flow<'m, const D: usize, const H: usize, M: Math = Libm, const C: usize = 0> {
     model: Model<'m, M>,
@@ -48,36 +50,36 @@ impl<const D: usize, const H: usize, const C: usize> Memory<D, H, C> {
     }
 }
 
+/// Of a model without a context.
 impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
     /// Natural logarithm of the density at `x`, in nats and raw units.
     pub fn log_density(&self, x: &[f32; D]) -> Result<f32, Error> {
-        self.log_density_given(x, &[])
+        self.given(&[]).log_density(x)
     }
 
     /// The anomaly score: minus the log-density, so that it grows with abnormality.
     pub fn score(&self, x: &[f32; D]) -> Result<f32, Error> {
-        self.score_given(x, &[])
+        self.given(&[]).score(x)
     }
 
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(&self, x: &[f32; D]) -> Result<bool, Error> {
-        self.is_anomaly_given(x, &[])
+        self.given(&[]).is_anomaly(x)
     }
 
     /// x to z. Returns z and log |det dz/dx|.
     pub fn inverse(&self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
-        self.inverse_given(x, &[])
+        self.given(&[]).inverse(x)
     }
 
     /// z to x. Returns x and log |det dx/dz|.
     pub fn forward(&self, z: &[f32; D]) -> Result<([f32; D], f32), Error> {
-        self.forward_given(z, &[])
+        self.given(&[]).forward(z)
     }
 
-    /// A draw from the model; `temperature` scales the base's standard deviation, 1 for the
-    /// model's own density.
+    /// A draw; `temperature` scales the base's standard deviation, 1 for the model's own density.
     pub fn sample<R: Rng>(&self, random: &mut R, temperature: f32) -> Result<[f32; D], Error> {
-        self.sample_given(random, temperature, &[])
+        self.given(&[]).sample(random, temperature)
     }
 }
 
@@ -138,64 +140,62 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H,
         self.model.expect_context(names)
     }
 
-    /// Natural logarithm of the conditional density p(x | context), in nats and raw units.
-    pub fn log_density_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<f32, Error> {
-        self.model.log_density_given(x, context, &mut Memory::<D, H, C>::new().scratch())
-    }
-
-    /// The anomaly score given a context: minus the log-density.
-    pub fn score_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<f32, Error> {
-        self.model.score_given(x, context, &mut Memory::<D, H, C>::new().scratch())
-    }
-
-    /// Whether the score given a context lies above the threshold in the file.
-    pub fn is_anomaly_given(&self, x: &[f32; D], context: &[f32; C]) -> Result<bool, Error> {
-        self.model.is_anomaly_given(x, context, &mut Memory::<D, H, C>::new().scratch())
-    }
-
-    /// x to z, given a context. Returns z and log |det dz/dx|.
-    pub fn inverse_given(
-        &self,
-        x: &[f32; D],
-        context: &[f32; C],
-    ) -> Result<([f32; D], f32), Error> {
-        let mut row = *x;
-        let scratch = &mut Memory::<D, H, C>::new();
-        let log_det_jacobian =
-            self.model.inverse_given(&mut row, context, &mut scratch.scratch())?;
-        Ok((row, log_det_jacobian))
-    }
-
-    /// z to x, given a context. Returns x and log |det dx/dz|.
-    pub fn forward_given(
-        &self,
-        z: &[f32; D],
-        context: &[f32; C],
-    ) -> Result<([f32; D], f32), Error> {
-        let mut row = *z;
-        let scratch = &mut Memory::<D, H, C>::new();
-        let log_det_jacobian =
-            self.model.forward_given(&mut row, context, &mut scratch.scratch())?;
-        Ok((row, log_det_jacobian))
-    }
-
-    /// A draw from p(x | context); `temperature` scales the base's standard deviation.
-    pub fn sample_given<R: Rng>(
-        &self,
-        random: &mut R,
-        temperature: f32,
-        context: &[f32; C],
-    ) -> Result<[f32; D], Error> {
-        let mut x = [0.0; D];
-        let scratch = &mut Memory::<D, H, C>::new();
-        self.model.sample_given(random, temperature, &mut x, context, &mut scratch.scratch())?;
-        Ok(x)
+    /// The flow given a context, which its density is conditioned on: the same calls as those of a flow
+    /// without one.
+    pub fn given<'a>(&'a self, context: &'a [f32; C]) -> Given<'a, Self> {
+        Given { of: self, context }
     }
 
     /// Computes the file's self-test vectors on this core and compares their bits with the
     /// host's. Returns how many there are.
     pub fn self_test(&self) -> Result<usize, Error> {
         self.model.self_test(&mut Memory::<D, H, C>::new().scratch())
+    }
+}
+
+impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Given<'_, Flow<'m, D, H, M, C>> {
+    fn model(&self) -> Given<'_, Model<'m, M>> {
+        Given { of: &self.of.model, context: self.context }
+    }
+
+    /// Natural logarithm of the density at `x`, in nats and raw units.
+    pub fn log_density(self, x: &[f32; D]) -> Result<f32, Error> {
+        self.model().log_density(x, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    pub fn score(self, x: &[f32; D]) -> Result<f32, Error> {
+        self.model().score(x, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// Whether the score of `x` lies above the threshold in the file.
+    pub fn is_anomaly(self, x: &[f32; D]) -> Result<bool, Error> {
+        self.model().is_anomaly(x, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// x to z. Returns z and log |det dz/dx|.
+    pub fn inverse(self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        let mut row = *x;
+        let mut memory = Memory::<D, H, C>::new();
+        let log_det_jacobian = self.model().inverse(&mut row, &mut memory.scratch())?;
+        Ok((row, log_det_jacobian))
+    }
+
+    /// z to x. Returns x and log |det dx/dz|.
+    pub fn forward(self, z: &[f32; D]) -> Result<([f32; D], f32), Error> {
+        let mut row = *z;
+        let mut memory = Memory::<D, H, C>::new();
+        let log_det_jacobian = self.model().forward(&mut row, &mut memory.scratch())?;
+        Ok((row, log_det_jacobian))
+    }
+
+    /// A draw from the model; `temperature` scales the base's standard deviation, 1 for the
+    /// model's own density.
+    pub fn sample<R: Rng>(self, random: &mut R, temperature: f32) -> Result<[f32; D], Error> {
+        let mut x = [0.0; D];
+        let mut memory = Memory::<D, H, C>::new();
+        self.model().sample(random, temperature, &mut x, &mut memory.scratch())?;
+        Ok(x)
     }
 }
 

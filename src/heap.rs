@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use crate::kernel::Units;
 use crate::math::Math;
-use crate::model::{Model, SPARE, Scratch};
+use crate::model::Model;
 use crate::network::MAX_HIDDEN;
+use crate::scratch::{SPARE, Scratch};
 
 /// Owns what a [`Scratch`] borrows.
 #[derive(Clone, Debug)]

@@ -23,7 +23,8 @@
 //!
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
 //!   [`Model`] is the same with sizes known at run time and memory from the caller, [`Member`] one
-//!   flow of it, [`Combination`] what the flows of an ensemble come to.
+//!   flow of it, [`Combination`] what the flows of an ensemble come to, [`Given`] either with a
+//!   context.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -63,6 +64,7 @@ mod network;
 mod periodic;
 mod preprocess;
 mod scalar;
+mod scratch;
 mod spline;
 mod triangular;
 #[cfg(feature = "write")]
@@ -81,8 +83,9 @@ pub use masked::{Degrees, Masked};
 pub use math::Micromath;
 pub use math::{LIMIT, Libm, Math};
 pub use member::{MAX_CONTEXT, MAX_FEATURES, Member};
-pub use model::{Model, Scratch, Threshold};
+pub use model::{Given, Model, Threshold};
 pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use periodic::Periodic;
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;
+pub use scratch::Scratch;

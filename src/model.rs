@@ -2,20 +2,21 @@
 //!
 //! [`Flow`](crate::Flow) is this with its sizes in its type.
 
+mod given;
+
+pub use given::Given;
+
 use core::marker::PhantomData;
 
 use rand_core::Rng;
 
 use crate::Error;
-use crate::bijection::Work;
-use crate::draw::draw;
 use crate::ensemble::Combination;
 use crate::file::{self, File, MEMBERS, tag};
-use crate::kernel::Units;
-use crate::math::{Libm, LogSumExp, Math};
+use crate::math::{Libm, Math};
 use crate::member::Member;
-use crate::network::MAX_HIDDEN;
 use crate::preprocess::Column;
+use crate::scratch::Scratch;
 
 /// A normalizing flow borrowed from a model file, or an ensemble of up to
 /// [`MAX_MEMBERS`](crate::MAX_MEMBERS), with the file's threshold and names.
@@ -47,53 +48,6 @@ pub struct Threshold {
     pub false_alarm_rate: f32,
     /// The score, in nats: minus the log-density in raw units.
     pub score: f32,
-}
-
-/// Rows that a call needs besides the one that it maps: one, or two where a network sees two values
-/// of a periodic feature.
-pub(crate) const SPARE: usize = if cfg!(feature = "spline") { 2 } else { 1 };
-
-/// Memory for a [`Model`]'s calls; [`Flow`](crate::Flow) keeps its own on the stack.
-#[derive(Debug)]
-pub struct Scratch<'s> {
-    rows: [&'s mut [f32]; 2],
-    context: &'s mut [f32],
-    units: [Units<'s>; MAX_HIDDEN],
-}
-
-impl<'s> Scratch<'s> {
-    /// The first of `rows` holds [`Model::features`] floats and the second twice as many, without the
-    /// Cargo feature `spline` as many; `context` holds [`Model::context`], and `units` each
-    /// [`Model::width`] units.
-    pub fn new(
-        rows: [&'s mut [f32]; 2],
-        context: &'s mut [f32],
-        units: [Units<'s>; MAX_HIDDEN],
-    ) -> Self {
-        Self { rows, context, units }
-    }
-
-    /// Bytes for a model of `features`, `context` and `width`.
-    pub const fn bytes(features: usize, context: usize, width: usize) -> usize {
-        ((1 + SPARE) * features + context) * size_of::<f32>()
-            + MAX_HIDDEN * width * (size_of::<f32>() + size_of::<u16>())
-    }
-
-    /// Every part, shortened to what a model uses, if it is that long: the row, the context, the
-    /// spare row and the units.
-    #[inline(always)]
-    #[expect(clippy::type_complexity, reason = "named where it is taken apart")]
-    fn fit(
-        &mut self,
-        features: usize,
-        context: usize,
-        width: usize,
-    ) -> Option<(&mut [f32], &mut [f32], &mut [f32], [Units<'_>; MAX_HIDDEN])> {
-        let ([row, spare], [a, b, c]) = (&mut self.rows, &mut self.units);
-        let units = [a.first(width)?, b.first(width)?, c.first(width)?];
-        let (row, spare) = (row.get_mut(..features)?, spare.get_mut(..SPARE * features)?);
-        Some((row, self.context.get_mut(..context)?, spare, units))
-    }
 }
 
 impl<'m, M: Math> Model<'m, M> {
@@ -246,14 +200,6 @@ impl<'m, M: Math> Model<'m, M> {
         first
     }
 
-    /// The flow of a model that is no ensemble.
-    fn only(&self) -> Result<&Member<'m>, Error> {
-        match self.combination() {
-            None => Ok(self.first()),
-            Some(_) => Err(Error::Ensemble { reason: "each flow has a base of its own" }),
-        }
-    }
-
     /// Names of the features, in their order.
     pub fn feature_names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
         self.names().take(self.features())
@@ -346,156 +292,38 @@ impl<'m, M: Math> Model<'m, M> {
         self.provenance
     }
 
-    /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
-    ///
-    /// An ensemble has no such map: each of its flows has a base of its own.
-    pub fn inverse(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.inverse_given(row, &[], scratch)
-    }
-
-    /// [`Model::inverse`] given a context.
-    pub fn inverse_given(
-        &self,
-        row: &mut [f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        let flow = self.only()?;
-        self.check_row(row)?;
-        let (_, mut work) = self.prepare(flow, context, scratch)?;
-        Ok(flow.inverse::<M>(row, &mut work))
-    }
-
-    /// Maps a base sample to a raw row, in place. Returns log |det dx/dz|, in nats.
-    ///
-    /// An ensemble has no such map: each of its flows has a base of its own.
-    pub fn forward(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.forward_given(row, &[], scratch)
-    }
-
-    /// [`Model::forward`] given a context.
-    pub fn forward_given(
-        &self,
-        row: &mut [f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        self.member_forward(self.only()?, row, context, scratch)
-    }
-
-    #[inline(always)]
-    fn member_forward(
-        &self,
-        member: &Member<'m>,
-        row: &mut [f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        self.check_row(row)?;
-        let (_, mut work) = self.prepare(member, context, scratch)?;
-        Ok(member.forward::<M>(row, &mut work))
+    /// The model given a context, which its density is conditioned on: the same calls as here, which
+    /// are those of a model without one.
+    pub fn given<'a>(&'a self, context: &'a [f32]) -> Given<'a, Self> {
+        Given { of: self, context }
     }
 
     /// Natural logarithm of the density at `x`, in nats and raw units.
-    ///
-    /// Finite for every finite row: far outside of the training rows it saturates, since
-    /// values between layers are held inside 2^20. Of an ensemble it is what its
-    /// [`Combination`] says.
     pub fn log_density(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.log_density_given(x, &[], scratch)
-    }
-
-    /// Natural logarithm of the conditional density p(x | context), in nats and raw units.
-    pub fn log_density_given(
-        &self,
-        x: &[f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        self.check_row(x)?;
-        match self.combination() {
-            None => self.member_log_density(self.first(), x, context, scratch),
-            Some(combination) => self.combined(combination, x, context, scratch),
-        }
-    }
-
-    #[inline(always)]
-    fn member_log_density(
-        &self,
-        member: &Member<'m>,
-        x: &[f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        let (row, mut work) = self.prepare(member, context, scratch)?;
-        for (value, x) in row.iter_mut().zip(x) {
-            *value = *x;
-        }
-        Ok(member.log_density::<M>(row, &mut work))
-    }
-
-    /// The members' log-densities one after the other, each in the whole scratch, and what they
-    /// come to.
-    fn combined(
-        &self,
-        combination: Combination,
-        x: &[f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        let members = self.members();
-        let (mut sum, mut mixture) = (0.0, LogSumExp::default());
-        for (number, member) in members.iter().enumerate() {
-            let own = self.member_log_density(member, x, context, scratch)?;
-            match combination {
-                Combination::Mean => sum += own,
-                Combination::Mixture(log_weights) => {
-                    mixture.add::<M>(log_weights.get(number).copied().unwrap_or(0.0) + own);
-                }
-            }
-        }
-        Ok(match combination {
-            Combination::Mean => sum / members.len() as f32,
-            Combination::Mixture(_) => mixture.value::<M>(),
-        })
+        self.given(&[]).log_density(x, scratch)
     }
 
     /// The anomaly score: minus the log-density, so that it grows with abnormality.
     pub fn score(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.score_given(x, &[], scratch)
-    }
-
-    /// [`Model::score`] given a context.
-    pub fn score_given(
-        &self,
-        x: &[f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        self.log_density_given(x, context, scratch).map(|log_density| -log_density)
+        self.given(&[]).score(x, scratch)
     }
 
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(&self, x: &[f32], scratch: &mut Scratch) -> Result<bool, Error> {
-        self.is_anomaly_given(x, &[], scratch)
+        self.given(&[]).is_anomaly(x, scratch)
     }
 
-    /// [`Model::is_anomaly`] given a context.
-    pub fn is_anomaly_given(
-        &self,
-        x: &[f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<bool, Error> {
-        let threshold = self.threshold.ok_or(Error::NoThreshold)?;
-        Ok(self.score_given(x, context, scratch)? > threshold.score)
+    /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
+    pub fn inverse(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
+        self.given(&[]).inverse(row, scratch)
     }
 
-    /// Fills `x` with a draw from the model; `temperature` scales the base's standard
-    /// deviation, 1 for the model's own density.
-    ///
-    /// Of a mixture it draws a member by its share, and then from it. A mean of log-densities is
-    /// no density, and refused. The values lie on the steps of their columns, less their offsets.
+    /// Maps a base sample to a raw row, in place. Returns log |det dx/dz|, in nats.
+    pub fn forward(&self, row: &mut [f32], scratch: &mut Scratch) -> Result<f32, Error> {
+        self.given(&[]).forward(row, scratch)
+    }
+
+    /// Fills `x` with a draw; `temperature` scales the base's standard deviation.
     pub fn sample<R: Rng>(
         &self,
         random: &mut R,
@@ -503,40 +331,7 @@ impl<'m, M: Math> Model<'m, M> {
         x: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        self.sample_given(random, temperature, x, &[], scratch)
-    }
-
-    /// [`Model::sample`] given a context.
-    pub fn sample_given<R: Rng>(
-        &self,
-        random: &mut R,
-        temperature: f32,
-        x: &mut [f32],
-        context: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
-        if !(0.0..=f32::MAX).contains(&temperature) {
-            return Err(Error::Temperature);
-        }
-        let member = match self.combination() {
-            None => self.first(),
-            Some(Combination::Mixture(log_weights)) => {
-                let members = log_weights.iter().copied().zip(self.members());
-                draw::<M, R, _>(members, random).unwrap_or(self.first())
-            }
-            Some(Combination::Mean) => {
-                let reason = "a mean of log-densities is no density to sample from";
-                return Err(Error::Ensemble { reason });
-            }
-        };
-        member.base().sample::<M, R>(random, temperature, x)?;
-        self.member_forward(member, x, context, scratch)?;
-        for ((index, value), standardisation) in
-            x.iter_mut().enumerate().zip(member.standardisations())
-        {
-            *value = standardisation.on_step(*value, self.step(index));
-        }
-        Ok(())
+        self.given(&[]).sample(random, temperature, x, scratch)
     }
 
     /// Computes the log-densities of the file's self-test vectors and compares their bits with
@@ -547,53 +342,13 @@ impl<'m, M: Math> Model<'m, M> {
             let Some((expected, row)) = words.split_last() else { break };
             let row: &[f32] = bytemuck::must_cast_slice(row);
             let Some((x, context)) = row.split_at_checked(self.features()) else { break };
-            let computed = self.log_density_given(x, context, scratch)?.to_bits();
+            let computed = self.given(context).log_density(x, scratch)?.to_bits();
             if computed != *expected {
                 return Err(Error::SelfTest { vector, computed, expected: *expected });
             }
             vectors = vector + 1;
         }
         Ok(vectors)
-    }
-
-    /// Standardises the context into the scratch as `member` does, and shortens every part of it
-    /// to what the model uses; a row, and what a layer is given.
-    #[inline(always)]
-    fn prepare<'w>(
-        &self,
-        member: &Member<'m>,
-        context: &[f32],
-        scratch: &'w mut Scratch,
-    ) -> Result<(&'w mut [f32], Work<'w>), Error> {
-        let (features, expected, width) = (self.features(), self.context(), self.width());
-        if context.len() != expected {
-            return Err(Error::ContextLength { found: context.len(), expected });
-        }
-        let too_small = Error::Scratch { features, context: expected, width };
-        let (row, own, spare, network) = scratch.fit(features, expected, width).ok_or(too_small)?;
-        if cfg!(not(feature = "context")) {
-            return Ok((row, Work { context: &[], row: spare, network }));
-        }
-        for ((index, value), own) in context.iter().enumerate().zip(own.iter_mut()) {
-            if !value.is_finite() {
-                return Err(Error::ContextNotFinite { index });
-            }
-            *own = *value;
-        }
-        for (own, standardisation) in own.iter_mut().zip(member.context_standardisations()) {
-            *own = standardisation.inverse(*own);
-        }
-        Ok((row, Work { context: own, row: spare, network }))
-    }
-
-    fn check_row(&self, row: &[f32]) -> Result<(), Error> {
-        if row.len() != self.features() {
-            return Err(Error::RowLength { found: row.len(), expected: self.features() });
-        }
-        match row.iter().position(|value| !value.is_finite()) {
-            Some(feature) => Err(Error::NotFinite { feature }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -708,7 +708,7 @@ fn a_forged_file_never_gives_a_wrong_number() {
         for scale in [1.0, 1e-30, 1e30] {
             let row: Vec<f32> = (0..model.features()).map(|_| scale * random.uniform()).collect();
             let context = vec![scale; model.context()];
-            let score = model.score_given(&row, &context, &mut memory.scratch());
+            let score = model.given(&context).score(&row, &mut memory.scratch());
             let score = score.expect("a finite row");
             assert!(score.is_finite(), "{score}");
             // An ensemble has no such map.
@@ -716,7 +716,7 @@ fn a_forged_file_never_gives_a_wrong_number() {
                 continue;
             }
             let mut row = row;
-            let forward = model.forward_given(&mut row, &context, &mut memory.scratch());
+            let forward = model.given(&context).forward(&mut row, &mut memory.scratch());
             forward.expect("a finite row");
             assert!(row.iter().all(|value| value.is_finite()), "{row:?}");
         }

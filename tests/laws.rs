@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use flowlet::bijection::Kind;
 use flowlet::write::{Base, Combination, Feature};
-use flowlet::{Error, Flow, Libm, Memory, Model, Periodic};
+use flowlet::{Error, Flow, Given, Libm, Memory, Model, Periodic};
 use models::{
     Example, Random, bases, circular, conditional, ensembles, examples, images, members, oracle,
 };
@@ -62,8 +62,8 @@ proptest! {
         for_all(flows(seed), seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
             let mut row = x.to_vec();
-            let there = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
-            let back = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
+            let there = model.given(context).inverse(&mut row, &mut memory.scratch()).expect("finite");
+            let back = model.given(context).forward(&mut row, &mut memory.scratch()).expect("finite");
             for ((x, returned), feature) in x.iter().zip(&row).zip(&example.description.features) {
                 let returned = nearest(*returned, *x, feature.scale, feature.periodic);
                 assert_close(&example.name, returned, f64::from(*x), 2e-3);
@@ -78,8 +78,8 @@ proptest! {
             let mut memory = Memory::of(model);
             let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
             let mut row = z.clone();
-            let there = model.forward_given(&mut row, context, &mut memory.scratch()).expect("finite");
-            let back = model.inverse_given(&mut row, context, &mut memory.scratch()).expect("finite");
+            let there = model.given(context).forward(&mut row, &mut memory.scratch()).expect("finite");
+            let back = model.given(context).inverse(&mut row, &mut memory.scratch()).expect("finite");
             let origins = oracle::origins(&example.description);
             for ((z, returned), from) in z.iter().zip(&row).zip(origins) {
                 let returned = nearest(*returned, *z, 1.0, example.description.features[from].periodic);
@@ -92,7 +92,7 @@ proptest! {
     #[test]
     fn log_density_is_the_one_in_double_precision(seed: u64) {
         for_all(all(seed), seed, |example, model, x, context| {
-            let found = model.log_density_given(x, context, &mut Memory::of(model).scratch()).expect("finite");
+            let found = model.given(context).log_density(x, &mut Memory::of(model).scratch()).expect("finite");
             assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x, context), 1e-4);
         });
     }
@@ -105,7 +105,7 @@ proptest! {
                 return;
             }
             let mut row = x.to_vec();
-            let found = model.inverse_given(&mut row, context, &mut Memory::of(model).scratch()).expect("finite");
+            let found = model.given(context).inverse(&mut row, &mut Memory::of(model).scratch()).expect("finite");
             let expected = oracle::log_det_by_differences(&example.description, x, context);
             assert_close(&example.name, f64::from(found), expected, 1e-4);
         });
@@ -121,13 +121,13 @@ proptest! {
                 .chain((0..8).map(|_| x.iter().map(|x| if *x > 0.0 { mixed() } else { *x }).collect()));
             for row in rows {
                 let mut memory = Memory::of(model);
-                let log_density = model.log_density_given(&row, context, &mut memory.scratch()).expect("a finite row");
+                let log_density = model.given(context).log_density(&row, &mut memory.scratch()).expect("a finite row");
                 assert!(log_density.is_finite(), "{}: {log_density} at {row:?}", example.name);
                 // An ensemble has no directions.
-                let both = [Model::inverse_given, Model::forward_given];
+                let both = [Given::<Model<Libm>>::inverse, Given::<Model<Libm>>::forward];
                 for direction in both.into_iter().filter(|_| model.combination().is_none()) {
                     let mut mapped = row.clone();
-                    let log_det = direction(model, &mut mapped, context, &mut memory.scratch()).expect("a finite row");
+                    let log_det = direction(model.given(context), &mut mapped, &mut memory.scratch()).expect("a finite row");
                     assert!(log_det.is_finite(), "{}: {log_det} at {row:?}", example.name);
                     assert!(mapped.iter().all(|x| x.is_finite()), "{}: {mapped:?}", example.name);
                 }
@@ -165,12 +165,12 @@ proptest! {
     fn a_whole_period_more_changes_no_density(seed: u64, periods in -3i32..=3) {
         for_all(circular(seed).into_iter(), seed, |example, model, x, context| {
             let mut memory = Memory::of(model);
-            let here = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+            let here = model.given(context).log_density(x, &mut memory.scratch()).expect("finite");
             let columns = x.iter().zip(&example.description.features);
             let moved: Vec<f32> = columns
                 .map(|(x, own)| if own.periodic { x + (2 * periods) as f32 * own.scale } else { *x })
                 .collect();
-            let there = model.log_density_given(&moved, context, &mut memory.scratch()).expect("finite");
+            let there = model.given(context).log_density(&moved, &mut memory.scratch()).expect("finite");
             assert_close(&example.name, f64::from(there), f64::from(here), 5e-4);
         });
     }
@@ -187,7 +187,7 @@ proptest! {
                     let value = |own: &Feature| own.centre + (seam + steps * 1e-5) * own.scale;
                     let row: Vec<f32> =
                         columns.map(|(x, own)| if own.periodic { value(own) } else { *x }).collect();
-                    model.log_density_given(&row, context, &mut memory.scratch()).expect("finite")
+                    model.given(context).log_density(&row, &mut memory.scratch()).expect("finite")
                 };
                 let [a, b, c, d] = [-3.0, -1.0, 1.0, 3.0].map(&mut at);
                 let beside = (a - b).abs() + (c - d).abs();
@@ -250,14 +250,15 @@ fn samples_lie_in_the_period_and_go_back_to_the_base_at_any_temperature() {
                 let mut row = vec![0.0; description.features.len()];
                 let scratch = &mut memory.scratch();
                 model
-                    .sample_given(&mut random, temperature, &mut row, &context, scratch)
+                    .given(&context)
+                    .sample(&mut random, temperature, &mut row, scratch)
                     .expect("sound");
                 for (x, feature) in
                     row.iter().zip(&description.features).filter(|(_, f)| f.periodic)
                 {
                     assert!((x - feature.centre).abs() <= feature.scale, "{name}: {x} {feature:?}");
                 }
-                model.inverse_given(&mut row, &context, &mut memory.scratch()).expect("finite");
+                model.given(&context).inverse(&mut row, &mut memory.scratch()).expect("finite");
                 squares.iter_mut().zip(row).for_each(|(sum, z)| *sum += f64::from(z * z));
             }
             for (square, from) in squares.into_iter().zip(&origins) {
@@ -280,8 +281,8 @@ fn samples_lie_in_the_period_and_go_back_to_the_base_at_any_temperature() {
 fn a_second_call_gives_the_same_bits() {
     for_all(all(3), 3, |_, model, x, context| {
         let mut memory = Memory::of(model);
-        let first = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
-        let second = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+        let first = model.given(context).log_density(x, &mut memory.scratch()).expect("finite");
+        let second = model.given(context).log_density(x, &mut memory.scratch()).expect("finite");
         assert_eq!(first.to_bits(), second.to_bits());
     });
 }
@@ -324,12 +325,12 @@ fn a_context_must_be_there_and_finite() {
             model.log_density(&x, &mut memory.scratch()),
             Err(Error::ContextLength { found: 0, expected })
         );
-        let before = model.log_density_given(&x, &context, &mut memory.scratch());
+        let before = model.given(&context).log_density(&x, &mut memory.scratch());
         context[expected - 1] += 0.5;
-        assert_ne!(before, model.log_density_given(&x, &context, &mut memory.scratch()));
+        assert_ne!(before, model.given(&context).log_density(&x, &mut memory.scratch()));
         context[expected - 1] = f32::NAN;
         assert_eq!(
-            model.log_density_given(&x, &context, &mut memory.scratch()),
+            model.given(&context).log_density(&x, &mut memory.scratch()),
             Err(Error::ContextNotFinite { index: expected - 1 })
         );
     }
@@ -372,8 +373,8 @@ fn flow_gives_the_bits_of_model_given_a_context() {
     for _ in 0..100 {
         let x: [f32; 8] = random.row(&description.features).try_into().expect("8 features");
         let context: [f32; 2] = random.row(&description.context).try_into().expect("2 values");
-        let model = flow.model().log_density_given(&x, &context, &mut memory.scratch());
-        assert_eq!(flow.log_density_given(&x, &context), model);
+        let model = flow.model().given(&context).log_density(&x, &mut memory.scratch());
+        assert_eq!(flow.given(&context).log_density(&x), model);
     }
     assert_eq!(
         Flow::<8, 64>::from_bytes(file.bytes()).map(|_| ()),
@@ -420,14 +421,14 @@ fn a_density_of_two_features_integrates_to_one() {
 fn an_ensemble_is_what_its_members_come_to() {
     for_all(ensembles(11).into_iter(), 11, |example, model, x, context| {
         let mut memory = Memory::of(model);
-        let found = model.log_density_given(x, context, &mut memory.scratch()).expect("finite");
+        let found = model.given(context).log_density(x, &mut memory.scratch()).expect("finite");
         let own: Vec<f32> = members(&example.description)
             .iter()
             .map(|flow| {
                 let file = flow.to_file();
                 let model = Model::<Libm>::from_bytes(file.bytes()).expect("a flow of a model");
                 let mut memory = Memory::of(&model);
-                model.log_density_given(x, context, &mut memory.scratch()).expect("finite")
+                model.given(context).log_density(x, &mut memory.scratch()).expect("finite")
             })
             .collect();
         match &example.description.combination {
@@ -455,13 +456,13 @@ fn an_ensemble_has_no_map_to_a_base_and_a_mean_no_samples() {
         let mut row = random.row(&description.features);
         let context = random.row(&description.context);
         let refused = |found: Error| assert!(matches!(found, Error::Ensemble { .. }), "{name}");
-        let inverse = model.inverse_given(&mut row, &context, &mut memory.scratch());
+        let inverse = model.given(&context).inverse(&mut row, &mut memory.scratch());
         refused(inverse.expect_err("several bases"));
-        let forward = model.forward_given(&mut row, &context, &mut memory.scratch());
+        let forward = model.given(&context).forward(&mut row, &mut memory.scratch());
         refused(forward.expect_err("several bases"));
         let mut random = ChaCha8Rng::seed_from_u64(14);
         let scratch = &mut memory.scratch();
-        let sample = model.sample_given(&mut random, 1.0, &mut row, &context, scratch);
+        let sample = model.given(&context).sample(&mut random, 1.0, &mut row, scratch);
         match description.combination {
             Combination::Mean => refused(sample.expect_err("no density")),
             Combination::Mixture(_) => assert_eq!(sample, Ok(())),
@@ -604,7 +605,7 @@ fn draws(description: &flowlet::write::Description, count: usize) -> Vec<Vec<f32
     let mut draw = || {
         let mut x = vec![0.0; model.features()];
         let scratch = &mut memory.scratch();
-        model.sample_given(&mut random, 1.0, &mut x, &context, scratch).expect("sound");
+        model.given(&context).sample(&mut random, 1.0, &mut x, scratch).expect("sound");
         x
     };
     (0..count).map(|_| draw()).collect()

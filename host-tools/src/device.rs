@@ -176,7 +176,7 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn log_density(&mut self, row: &[f32]) -> Result<f32> {
         let (x, context) = row.split_at(self.model.features());
-        Ok(self.model.log_density_given(x, context, &mut self.memory.scratch())?)
+        Ok(self.model.given(context).log_density(x, &mut self.memory.scratch())?)
     }
 
     fn sample(
@@ -187,7 +187,7 @@ impl<M: Math> Device for Loaded<'_, M> {
         context: &[f32],
     ) -> Result<()> {
         let mut scratch = self.memory.scratch();
-        Ok(self.model.sample_given(&mut random, temperature, x, context, &mut scratch)?)
+        Ok(self.model.given(context).sample(&mut random, temperature, x, &mut scratch)?)
     }
 
     fn self_test(&mut self) -> Result<usize> {

@@ -675,7 +675,7 @@ fn complete(random: &mut Random, mut description: Description) -> Description {
     let vector = |row: Vec<f32>| {
         let (x, context) = row.split_at(description.features.len());
         let scratch = &mut Memory::of(&model);
-        let log_density = model.log_density_given(x, context, &mut scratch.scratch());
+        let log_density = model.given(context).log_density(x, &mut scratch.scratch());
         (row.clone(), log_density.expect("a finite row"))
     };
     let self_test = rows.into_iter().map(vector).collect();

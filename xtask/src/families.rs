@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use comfy_table::Table;
 use flowlet::write::ModelFile;
-use flowlet::{Libm, Memory, Model};
+use flowlet::{Given, Libm, Memory, Model};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -104,11 +104,12 @@ fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Err
     let mut results = Vec::new();
     for row in &rows.0 {
         let (row, context) = row.split_at(model.features());
-        results.push(model.log_density_given(row, context, &mut memory.scratch())?);
+        results.push(model.given(context).log_density(row, &mut memory.scratch())?);
         if model.combination().is_none() {
-            for direction in [Model::inverse_given, Model::forward_given] {
+            let given = model.given(context);
+            for direction in [Given::<Model<Libm>>::inverse, Given::<Model<Libm>>::forward] {
                 let mut mapped = row.to_vec();
-                let log_det = direction(model, &mut mapped, context, &mut memory.scratch())?;
+                let log_det = direction(given, &mut mapped, &mut memory.scratch())?;
                 results.extend(mapped);
                 results.push(log_det);
             }

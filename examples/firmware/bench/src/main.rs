@@ -54,12 +54,12 @@ fn measured_from_bytes(bytes: &'static [u8]) -> Result<Detector, Error> {
 
 #[inline(never)]
 fn measured_log_density(flow: &Detector, x: &X, context: &Context) -> Result<f32, Error> {
-    flow.log_density_given(x, context)
+    flow.given(context).log_density(x)
 }
 
 #[inline(never)]
 fn measured_sample(flow: &Detector, random: &mut Generator, context: &Context) -> Result<X, Error> {
-    flow.sample_given(random, 1.0, context)
+    flow.given(context).sample(random, 1.0)
 }
 
 #[entry]

@@ -38,10 +38,10 @@ fn run(flow: &Detector) -> Option<()> {
         && rows.read_exact(given.as_flattened_mut()).is_ok()
     {
         let (row, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
-        write(&mut results, &[flow.log_density_given(&row, &context).ok()?])?;
+        let given = flow.given(&context);
+        write(&mut results, &[given.log_density(&row).ok()?])?;
         if is_one_flow {
-            for (mapped, log_det_jacobian) in
-                [flow.inverse_given(&row, &context).ok()?, flow.forward_given(&row, &context).ok()?]
+            for (mapped, log_det_jacobian) in [given.inverse(&row).ok()?, given.forward(&row).ok()?]
             {
                 write(&mut results, &mapped)?;
                 write(&mut results, &[log_det_jacobian])?;

@@ -47,10 +47,10 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     let given = Flow::<9, 64, M, 3>::from_bytes(bytes)?;
     let context = black_box([0.5; 3]);
     given.expect_context(black_box(&["a"; 3]))?;
-    black_box(given.is_anomaly_given(&x, &context)?);
-    black_box(given.forward_given(&x, &context)?);
-    black_box(given.inverse_given(&x, &context)?);
-    black_box(given.sample_given(&mut random, black_box(1.0), &context)?);
+    let at = given.given(&context);
+    black_box((at.is_anomaly(&x)?, at.forward(&x)?, at.inverse(&x)?));
+    black_box(at.sample(&mut random, black_box(1.0))?);
+    black_box((given.offset(black_box(11)), given.model().step(black_box(11))));
     given.model().context_names().for_each(touch);
     given.model().cargo_features().for_each(touch);
     flow.expect_features(black_box(&["a"; 9]))?;
@@ -75,7 +75,7 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
 /// Every view of a flow.
 fn view(member: &Member<'static>) {
     black_box((member.width(), member.multiply_adds(), member.parameters()));
-    black_box((member.log_scale_sum(), member.base().cargo_feature()));
+    black_box((member.log_scale_sum(), member.base().cargo_features()));
     member.standardisations().for_each(touch);
     member.context_standardisations().for_each(touch);
     member.cargo_features().for_each(touch);

@@ -57,7 +57,7 @@ fn run() -> Result<(u32, u32), Failure> {
     let mut scores = File::create(c"scores.f32")?;
     let (mut count, mut anomalies) = (0, 0);
     while let Some((x, context)) = read_row(&mut rows)? {
-        let score = flow.score_given(&x, &context)?;
+        let score = flow.given(&context).score(&x)?;
         scores.write_all(&score.to_le_bytes())?;
         count += 1;
         anomalies += u32::from(score > threshold);
