@@ -79,7 +79,11 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn draw_header(area: &Area, classes: &[Class], threshold: Option<f64>) -> Result<()> {
     let title = ("sans-serif", 24).into_font().color(&INK);
-    area.draw_text("How anomalous each test row is, as the device computes it", &title, (28, 18))?;
+    area.draw_text(
+        "Anomaly scores of the test rows, computed on an emulated Cortex-M4",
+        &title,
+        (28, 18),
+    )?;
     let mut left = 28;
     for class in classes {
         area.draw(&Rectangle::new([(left, 62), (left + 18, 80)], bar_style(class.colour)))?;
@@ -100,9 +104,11 @@ fn draw_histogram(
     let shares: Vec<_> = classes.iter().map(|class| class.shares(&axis)).collect();
     let highest = shares.iter().flatten().fold(1.0, |a: f64, b| a.max(*b));
     let top = 1.15 * highest;
+    let logarithmic = axis.describe();
     let sides: Vec<f64> = (0..=BARS).map(|bar| axis.score(bar as f64 / BARS as f64)).collect();
     let is_left = threshold.is_some_and(|threshold| axis.position(threshold) < 0.6);
     let mut chart = ChartBuilder::on(area)
+        .margin_left(12)
         .margin_right(28)
         .margin_bottom(14)
         .x_label_area_size(62)
@@ -115,10 +121,10 @@ fn draw_histogram(
         .axis_style(INK)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
-        .x_desc("score in nats: minus the log-density of the row")
+        .x_desc(format!("score (minus the log-density of a row) in nats{logarithmic}"))
         .y_labels(6)
         .y_label_formatter(&|share| format!("{share:.0} %"))
-        .y_desc("share of the rows of a class")
+        .y_desc("share of each class")
         .draw()?;
     for (class, shares) in classes.iter().zip(&shares) {
         let bars = shares.iter().enumerate().filter(|(_, share)| **share > 0.0);
@@ -155,9 +161,12 @@ mod tests {
         let labels = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
         super::draw(&path, &scores, &labels, Some(1.5)).expect("drawn");
         let svg = std::fs::read_to_string(&path).expect("written");
-        for words in
-            ["4 normal rows: 25.0 %", "2 anomalies: 100.0 %", "threshold 1.5 nats", "score in nats"]
-        {
+        for words in [
+            "4 normal rows: 25.0 %",
+            "2 anomalies: 100.0 %",
+            "threshold 1.5 nats",
+            "in nats, logarithmic above",
+        ] {
             assert!(svg.contains(words), "{words} is missing");
         }
     }

@@ -71,6 +71,20 @@ impl Axis {
         }
     }
 
+    /// Where the axis is logarithmic, in words; nothing where it is not.
+    pub fn describe(&self) -> String {
+        let [low, high] = self.linear;
+        let decimals = (1.0 - (high - low).log10().floor()).max(0.0) as usize;
+        let below = (self.ends[0] < 0.0).then(|| format!("below {low:.decimals$}"));
+        let above = (self.ends[1] > 1.0).then(|| format!("above {high:.decimals$}"));
+        let parts: Vec<_> = [below, above].into_iter().flatten().collect();
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(", logarithmic {}", parts.join(" and "))
+        }
+    }
+
     /// Round scores in their order that lie at least `gap` apart, so that their labels do not touch.
     pub fn ticks(&self, gap: f64) -> Vec<f64> {
         let mut ticks: Vec<f64> = Vec::new();
@@ -186,7 +200,7 @@ fn quantile(values: &[f64], share: f64) -> f64 {
 pub fn label(score: f64) -> String {
     let sign = if score < 0.0 { "−" } else { "" };
     let size = score.abs();
-    if size < 1e6 {
+    if size < 1e5 {
         return format!("{sign}{}", with_separators(size));
     }
     let power = size.log10().floor();
@@ -267,7 +281,7 @@ mod tests {
 
     #[test]
     fn labels_are_short() {
-        let labels = [0.0, -2.5, 12_000.0, 1e6, -2e12, 1e38].map(label);
-        assert_eq!(labels, ["0", "−2.5", "12,000", "10⁶", "−2·10¹²", "10³⁸"]);
+        let labels = [0.0, -2.5, 12_000.0, 1e5, -2e12, 1e38].map(label);
+        assert_eq!(labels, ["0", "−2.5", "12,000", "10⁵", "−2·10¹²", "10³⁸"]);
     }
 }
