@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use crate::measure::Measurement;
 
+// Clap does not ask for an option that another one rules out: each names those that it is not for.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Parts of the names of the models to measure, or `all`; by default the trained one alone.
@@ -23,22 +24,22 @@ pub struct Arguments {
     /// detects the anomalies.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     detection: bool,
-    /// Write one glitch into a few training rows of every folder of --data, and tell how much worse
-    /// the model then detects.
+    /// Write a wild value into one cell of the training rows of every folder of --data, at one place
+    /// after the other, and tell how detection changes.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     glitch: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
-    #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison")]
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families")]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
     #[command(flatten)]
     glitch_options: glitch::Options,
     /// Further options of `flowlet train`, after `--`.
-    #[arg(last = true, requires = "comparison")]
+    #[arg(last = true, requires = "comparison", conflicts_with = "names")]
     train: Vec<String>,
 }
 

@@ -106,3 +106,42 @@ fn spell(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Verb;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Verb::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_one_comparison_go_with_it_alone() {
+        let accepts = |line: &str| Verb::try_parse_from(line.split_whitespace()).is_ok();
+        for line in [
+            "xtask bench",
+            "xtask bench all",
+            "xtask bench --families --data a b --epochs 3 -- --hidden 8",
+            "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
+            "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask test quick",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+        for line in [
+            "xtask bench --detection",
+            "xtask bench --data a",
+            "xtask bench --detection --glitch --data a",
+            "xtask bench --glitch --data a --seeds 0",
+            "xtask bench all --detection --data a",
+            "xtask bench all --data a",
+            "xtask bench all --seeds 1",
+            "xtask bench --detection --data a --epochs 3",
+        ] {
+            assert!(!accepts(line), "{line}");
+        }
+    }
+}

@@ -14,12 +14,13 @@ use crate::host_tool::HostTool;
 use crate::parallel;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Seeds to train with.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "detection")]
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "detection", conflicts_with_all = ["names", "families", "glitch"])]
     seeds: Vec<u64>,
-    /// What other detectors reach: {"NAME OF A SET": {"baselines": {"DETECTOR": {"auroc": ...}}}}.
-    #[arg(long, value_name = "JSON", requires = "detection")]
+    /// What other detectors reach, as {"SET": {"baselines": {"DETECTOR": {"auroc": 0.9}}}}.
+    #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "glitch"])]
     baselines: Option<PathBuf>,
 }
 
@@ -98,7 +99,7 @@ fn read_baselines(path: &Path, sets: &[Data]) -> Result<BTreeMap<String, Baselin
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let named: BTreeMap<String, Set> = serde_json::from_slice(&text).with_context(|| {
         format!(
-            "{}: expected {{\"NAME OF A SET\": {{\"baselines\": {{\"DETECTOR\": {{\"auroc\": 0.9}}}}}}}}",
+            "{}: expected {{\"SET\": {{\"baselines\": {{\"DETECTOR\": {{\"auroc\": 0.9}}}}}}}}",
             path.display()
         )
     })?;

@@ -15,19 +15,21 @@ use crate::host_tool::HostTool;
 use crate::parallel;
 
 /// What sensors and their buses give when they fail.
-const GLITCHES: [&str; 8] = ["65535", "-127", "1e6", "-1e6", "-32768", "4294967295", "-999", "0"];
+const GLITCHES: [&str; 8] =
+    ["65535", "-127", "1e6", "-1e6", "-32768", "4294967295", "-999", "9999"];
 
 /// Options of `flowlet train` where none are given: one small flow and few passes, since it is
 /// trained many times.
 const QUICK: &str = "--family real-nvp --epochs 20";
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Glitches to try in each set, one after the other.
-    #[arg(long, default_value_t = 50, requires = "glitch")]
+    #[arg(long, default_value_t = 50, requires = "glitch", conflicts_with_all = ["names", "families", "detection"])]
     places: usize,
     /// Training rows of each set, its first ones.
-    #[arg(long, default_value_t = 1000, requires = "glitch")]
+    #[arg(long, default_value_t = 1000, requires = "glitch", conflicts_with_all = ["names", "families", "detection"])]
     rows: usize,
 }
 
@@ -173,4 +175,23 @@ fn table(sets: &[(Training, Data)], rows: &[Row]) -> Result<Table> {
         table.add_row(cells);
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glitch_changes_one_cell_of_the_rows_that_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("train.csv");
+        std::fs::write(&path, "a,b\n0.1,0.2\n0.3,0.4\n0.5,0.6\n").expect("written");
+        let training = Training::read(&path, 2).expect("rows");
+        let glitch = Glitch { row: 1, column: "b".into(), value: "-127" };
+        training.write(&path, Some(&glitch)).expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "a,b\n0.1,0.2\n0.3,-127\n");
+        for glitch in training.glitches(100) {
+            assert!(glitch.row < 2 && ["a", "b"].contains(&glitch.column.as_str()));
+        }
+    }
 }
