@@ -307,10 +307,10 @@ fn an_ensemble_takes_the_best_candidates_and_shares_the_time() {
     assert!(provenance(&folder, "flow_1").unwrap().starts_with(second), "{said}");
     assert_eq!(provenance(&folder, "ensemble").as_deref(), Some("mean of 2 flows"));
 
-    let train = "train moons.csv --hidden 8 --time-limit 1ms -o new.flow --ensemble 3";
+    let train = "train moons.csv --hidden 8 --time-limit 1ns -o new.flow --ensemble 3";
     let said = folder.accepted(&format!("{train} --family maf"));
     assert_eq!(said.matches("best epoch 1 of 1, stopped by the time limit").count(), 3, "{said}");
-    let reached = Some("1ms, reached, another run may differ");
+    let reached = Some("1ns, reached, another run may differ");
     assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
     let said = folder.accepted(train);
     assert!(said.contains("only 1 of the 3 flows asked for could be trained"), "{said}");
@@ -349,13 +349,13 @@ fn options_that_a_family_does_not_use_are_named() {
 fn time_runs_out() {
     let folder = Folder::new();
     folder.write("moons.csv", csv(&moons(300, 5)));
-    let said = folder.accepted("train moons.csv --time-limit 1ms -o new.flow --ensemble 1");
+    let said = folder.accepted("train moons.csv --time-limit 1ns -o new.flow --ensemble 1");
     assert!(said.contains("picked gaussian: the only one"), "{said}");
     assert_eq!(said.matches("not tried: no time was left").count(), 6, "{said}");
-    let reached = Some("1ms, reached, another run may differ");
+    let reached = Some("1ns, reached, another run may differ");
     assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
 
-    let said = folder.accepted("train moons.csv --family maf --time-limit 1ms -o new.flow");
+    let said = folder.accepted("train moons.csv --family maf --time-limit 1ns -o new.flow");
     assert!(said.contains("best epoch 1 of 1, stopped by the time limit"), "{said}");
     assert_eq!(provenance(&folder, "time_limit").as_deref(), reached);
     assert_eq!(provenance(&folder, "epochs").as_deref(), Some("1 of 1"));

@@ -1,237 +1,65 @@
-//! `cargo xtask bench`: what a row costs on a Cortex-M4.
+//! `cargo xtask bench`: what models cost on a Cortex-M4, and how well they detect.
 
-use std::path::{Path, PathBuf};
+mod cost;
+mod detection;
+mod families;
+mod glitch;
+mod quality;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use comfy_table::Table;
-use flowlet::bijection::Layer;
-use flowlet::write::ModelFile;
-use flowlet::{Libm, Member, Model};
-use serde::Serialize;
+use std::path::PathBuf;
 
-use crate::cycles::{self, Cost};
-use crate::demo::{Data, Rows};
-use crate::{demo, emulator, families, firmware, models, setup};
+use anyhow::Result;
 
-/// Rows that are traced.
-pub const TRACED: usize = 100;
+use crate::measure::Measurement;
 
-/// Rows that are traced where many models are.
-pub const FEW: usize = 20;
-
-/// The model that is trained, its figures held against limits.
-const TRAINED: &str = "real_nvp_d8_5x64x64";
-
-#[derive(clap::Args, Default)]
+// Clap does not ask for an option that another one rules out: each names those that it is not for.
+#[derive(clap::Args)]
 pub struct Arguments {
     /// Parts of the names of the models to measure, or `all`; by default the trained one alone.
     names: Vec<String>,
     /// Train every family on every folder of --data, and compare quality and cost.
-    #[arg(long, requires = "data", conflicts_with = "names")]
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     families: bool,
+    /// Train the default model on every folder of --data for each seed, and tell how well it
+    /// detects the anomalies.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    detection: bool,
+    /// Write a wild value into one cell of the training rows of every folder of --data, at one place
+    /// after the other, and tell how detection changes.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    glitch: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
-    #[arg(long, value_name = "DIR", num_args = 1.., requires = "families")]
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families")]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch"])]
     epochs: Option<u32>,
-    /// Further options of `flowlet train` for every family, after `--`.
-    #[arg(last = true, requires = "families")]
+    #[command(flatten)]
+    detection_options: detection::Options,
+    #[command(flatten)]
+    glitch_options: glitch::Options,
+    /// Further options of `flowlet train`, after `--`.
+    #[arg(last = true, requires = "comparison", conflicts_with = "names")]
     train: Vec<String>,
-}
-
-impl Arguments {
-    /// To measure the models with these parts of names.
-    pub fn of(names: &[&str]) -> Self {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Self { names, ..Self::default() }
-    }
-}
-
-/// One row of the table: means over the traced rows, and bytes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Measurement {
-    /// Model and operation.
-    pub name: String,
-    /// Executed a call.
-    pub instructions: f64,
-    /// Of a Cortex-M4, a call.
-    pub cycles: f64,
-    /// Products in the model, those by zero included.
-    pub multiply_adds: u64,
-    /// Products if masked networks were stored and multiplied whole.
-    pub dense: u64,
-    /// Cycles for each of them.
-    pub cycles_per_dense: f64,
-    /// Share of the products that is carried out; the others have a zero factor and are skipped.
-    pub active_share: f64,
-    /// Code of the crate and of libm.
-    pub text_bytes: u64,
-    /// Constants of the firmware, without the model file.
-    pub rodata_bytes: u64,
-    /// Initialised statics of the crate.
-    pub data_bytes: u64,
-    /// Zeroed statics of the crate.
-    pub bss_bytes: u64,
-    /// Peak of a call, painted.
-    pub stack_bytes: u64,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    setup::run()?;
-    if arguments.families {
-        let epochs = arguments.epochs.map(|epochs| ["--epochs".into(), epochs.to_string()]);
-        let options = epochs.into_iter().flatten().chain(arguments.train.iter().cloned());
-        return families::run(&arguments.data, &options.collect::<Vec<_>>());
-    }
-    let folder = crate::results("bench")?;
-    let wanted = |name: &str| {
-        arguments.names.iter().any(|part| part == "all" || name.contains(part.as_str()))
-    };
-    let mut measurements = Vec::new();
-    if arguments.names.is_empty() || wanted(TRAINED) {
-        measurements.extend(trained(&folder)?);
-    }
-    // The trained model stands for the random one of the same name.
-    let random = models::all().into_iter().filter(|(name, _)| name != TRAINED && wanted(name));
-    for (name, description) in random {
-        println!("measuring {name}");
-        let model = folder.join("random.flow");
-        std::fs::write(&model, description.to_file().bytes())?;
-        let rows = Rows(models::rows(FEW, description.features.len()));
-        measurements.extend(measure(&name, &model, &rows, &folder)?);
-    }
-    ensure!(!measurements.is_empty(), "no model is called {}", arguments.names.join(" or "));
-
-    println!("{}", table(&measurements));
-    println!("Cycles by the timing tables of the Cortex-M4's manual, without flash wait states.");
-    let path = folder.join("bench.json");
-    let json = serde_json::json!({ "rows": measurements });
-    std::fs::write(&path, serde_json::to_string_pretty(&json)?)?;
-    println!("written: {}", path.display());
-    Ok(())
-}
-
-/// Trains [`TRAINED`] and weighs it on typical rows, and its density in the worst case.
-fn trained(folder: &Path) -> Result<Vec<Measurement>> {
-    let data = Data::find(Path::new("examples/data/shuttle"))?;
-    let model = folder.join("real_nvp_d8.flow");
-    let flowlet = demo::build_host_tool()?;
-    let options = ["--exclude", "f9", "--layers", "5", "--hidden", "64,64"].map(String::from);
-    demo::train(&flowlet, &data, "real-nvp", &options, &model)?;
-    let rows = Rows::read(&data.test, &flowlet, &model)?;
-
-    let mut measurements = measure(TRAINED, &model, &rows, folder)?;
-    let worst = folder.join("real_nvp_d8_worst.flow");
-    std::fs::write(&worst, models::all_units_active().to_file().bytes())?;
-    let mut costs = measure("worst", &worst, &rows, folder)?;
-    costs.retain(|measurement| measurement.name == "worst/log_density");
-    for mut measurement in costs {
-        measurement.name = format!("{TRAINED}/log_density_worst");
-        measurements.insert(1, measurement);
-    }
-    Ok(measurements)
-}
-
-/// Weighs the density and the sampling of a model on evenly spread `rows`.
-pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<Vec<Measurement>> {
-    let elf = firmware::build("bench", model)?;
-    let rows = rows.every(rows.len().div_ceil(TRACED));
-    rows.write(&folder.join("rows.f32"))?;
-    let printed = String::from_utf8(emulator::run(&elf, folder)?)?;
-    let costs = cycles::measure(&elf, folder)?;
-    let file = std::fs::read(model)?;
-    let sizes = firmware::sizes(&std::fs::read(&elf)?, file.len() as u64)?;
-    let aligned = ModelFile::new(&file);
-    let model = Model::<Libm>::from_bytes(aligned.bytes()).map_err(|e| anyhow!("{name}: {e}"))?;
-    let (multiply_adds, dense) = (model.multiply_adds() as u64, dense(&model) as u64);
-    let measurement = |operation: &str| {
-        let costs = costs.get(operation).with_context(|| format!("{operation} never ran"))?;
-        // Each row, and the call on the painted stack. QEMU ends without an error when it is
-        // stopped from outside.
-        ensure!(
-            costs.len() == rows.len() + 1,
-            "{name}: the trace has {} calls of {operation} on {} rows",
-            costs.len(),
-            rows.len()
-        );
-        let mean = |value: fn(&Cost) -> u64| {
-            costs.iter().map(value).sum::<u64>() as f64 / costs.len() as f64
-        };
-        let stack = printed.lines().find_map(|line| {
-            line.strip_prefix("stack ")?.strip_prefix(operation)?.trim().parse().ok()
-        });
-        let cycles = mean(|cost| cost.cycles);
-        Ok(Measurement {
-            name: format!("{name}/{operation}"),
-            instructions: mean(|cost| cost.instructions),
-            cycles,
-            multiply_adds,
-            dense,
-            cycles_per_dense: cycles / dense as f64,
-            active_share: mean(|cost| cost.products) / multiply_adds as f64,
-            text_bytes: sizes.text,
-            rodata_bytes: sizes.rodata,
-            data_bytes: sizes.data,
-            bss_bytes: sizes.bss,
-            stack_bytes: stack.with_context(|| format!("no stack figure for {operation}"))?,
-        })
-    };
-    ["log_density", "sample"].into_iter().map(measurement).collect()
-}
-
-/// Products of one log-density if no mask's zeros were left out.
-fn dense(model: &Model) -> usize {
-    let layers = || model.members().iter().flat_map(Member::parts);
-    let stored: usize = layers().map(|(_, layer)| layer.multiply_adds()).sum();
-    let whole = |(features, layer): (usize, Layer)| match layer {
-        Layer::Autoregressive(layer) => {
-            let hidden = || layer.network().hidden();
-            let columns = [features].into_iter().chain(hidden());
-            let rows = hidden().chain([layer.map().parameters() * features]);
-            rows.zip(columns).map(|(rows, columns)| rows * columns).sum()
+    let Arguments { data, train, .. } = arguments;
+    match arguments {
+        Arguments { families: true, epochs, .. } => {
+            let epochs = epochs.map(|epochs| crate::words(&format!("--epochs {epochs}")));
+            families::run(data, &[&epochs.unwrap_or_default()[..], train].concat())
         }
-        other => other.multiply_adds(),
-    };
-    let base = model.multiply_adds() - stored;
-    base + layers().map(whole).sum::<usize>()
+        Arguments { detection: true, detection_options, .. } => {
+            detection::run(data, detection_options, train)
+        }
+        Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
+        Arguments { names, .. } => cost(names).map(drop),
+    }
 }
 
-fn table(measurements: &[Measurement]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-    table.set_header([
-        "",
-        "instructions",
-        "cycles",
-        "multiply-adds",
-        "cycles each",
-        "dense",
-        "cycles each",
-        "carried out",
-        "text",
-        "rodata",
-        "data",
-        "bss",
-        "stack",
-    ]);
-    for row in measurements {
-        table.add_row([
-            row.name.clone(),
-            format!("{:.0}", row.instructions),
-            format!("{:.0}", row.cycles),
-            row.multiply_adds.to_string(),
-            format!("{:.2}", row.cycles / row.multiply_adds as f64),
-            row.dense.to_string(),
-            format!("{:.2}", row.cycles_per_dense),
-            format!("{:.1} %", 100.0 * row.active_share),
-            row.text_bytes.to_string(),
-            row.rodata_bytes.to_string(),
-            row.data_bytes.to_string(),
-            row.bss_bytes.to_string(),
-            row.stack_bytes.to_string(),
-        ]);
-    }
-    table
+/// Measures the models whose names contain one of `parts`.
+pub fn cost(parts: &[String]) -> Result<Vec<Measurement>> {
+    cost::run(parts)
 }

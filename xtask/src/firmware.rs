@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use flowlet::write::ModelFile;
@@ -44,20 +45,52 @@ pub fn cargo(target: &str) -> Command {
     command
 }
 
+/// The targets that one call of [`cargo`] may build for together: those that rustup has, and those
+/// that Debian's compiler must build.
+pub fn targets_of_each_compiler() -> Vec<Vec<&'static str>> {
+    let missing = setup::missing_targets();
+    let (missing, found): (Vec<_>, Vec<_>) =
+        setup::TARGETS.into_iter().partition(|target| missing.contains(target));
+    [found, missing].into_iter().filter(|targets| !targets.is_empty()).collect()
+}
+
+/// The core of [`build`].
+const CORTEX_M4: &str = "thumbv7em-none-eabihf";
+
 /// Builds the firmware `name` for the Cortex-M4 around a model file, with the parts of flowlet
-/// that the model needs and no others; the path of its ELF file.
-pub fn build(name: &str, model: &Path) -> Result<PathBuf> {
-    let target = "thumbv7em-none-eabihf";
+/// that the model needs and no others; the path of its ELF file in `folder`.
+pub fn build(name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
+    /// Cargo writes each firmware to the same place, from where it must be copied first.
+    static TURN: Mutex<()> = Mutex::new(());
+
     let bytes = std::fs::read(model).with_context(|| format!("cannot read {model:?}"))?;
     let file = ModelFile::new(&bytes);
     let parts =
         Model::<Libm>::from_bytes(file.bytes()).map(|model| model.cargo_features().collect());
     let parts: Vec<_> = parts.map_err(|error| anyhow!("{model:?}: {error}"))?;
-    let mut command = cargo(target);
-    command.args(["build", "--quiet", "--release", "--package", name, "--target", target]);
+    let mut command = cargo(CORTEX_M4);
+    command.args(["build", "--quiet", "--release", "--package", name, "--target", CORTEX_M4]);
     command.args(["--features", &parts.join(",")]);
+
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     crate::run(command.env("FLOWLET_MODEL", model))?;
-    Ok(folder().join("target").join(target).join("release").join(name))
+    let built = self::folder().join("target").join(CORTEX_M4).join("release").join(name);
+    let elf = folder.join(name).with_extension("elf");
+    std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {built:?}"))?;
+    Ok(elf)
+}
+
+/// Builds what firmwares need before there is a model.
+pub fn prepare(names: &[&str]) -> Result<()> {
+    let mut command = cargo(CORTEX_M4);
+    command.args(["build", "--quiet", "--release", "--target", CORTEX_M4]);
+    command.args(names.iter().flat_map(|name| ["--package", name]));
+    crate::run(command.env("FLOWLET_MODEL", some_model()))
+}
+
+/// A model file for firmware that is only built.
+pub fn some_model() -> PathBuf {
+    crate::root().join("tests/golden/small.flow")
 }
 
 /// Bytes in an ELF file.

@@ -2,14 +2,20 @@
 
 mod bench;
 mod cycles;
+mod data;
 mod demo;
 mod emulator;
 mod families;
 mod firmware;
+mod host_tool;
+mod measure;
 mod models;
+mod parallel;
+mod picture;
 mod setup;
 mod steps;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -24,19 +30,20 @@ enum Verb {
     Setup,
     /// Train on real rows, score the test rows on the host and on an emulated Cortex-M4, compare.
     Demo(demo::Arguments),
-    /// Count what a row costs on a Cortex-M4.
+    /// Count what a row costs on a Cortex-M4, or compare how well models detect.
     Bench(bench::Arguments),
-    /// Run every check.
+    /// Run every check, or some.
     Test(steps::Arguments),
 }
 
 fn main() -> ExitCode {
-    let result = match Verb::parse() {
-        Verb::Setup => setup::run(),
+    let verb = Verb::parse();
+    let result = setup::run().and_then(|()| match verb {
+        Verb::Setup => Ok(()),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Test(arguments) => steps::run(&arguments),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -56,6 +63,23 @@ fn results(name: &str) -> Result<PathBuf> {
     let folder = root().join("target").join(name);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {folder:?}"))?;
     Ok(folder)
+}
+
+/// The words of a command line without quotes.
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(String::from).collect()
+}
+
+/// Writes `value` to `path` at once: whoever reads it, or stops this, finds the whole of it or of
+/// what was there before.
+fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    let folder = path.parent().context("a file is in a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
+    file.write_all(serde_json::to_string_pretty(value)?.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// Runs `command` with its output shown.
@@ -81,4 +105,43 @@ fn read(command: &mut Command) -> Result<Vec<u8>> {
 fn spell(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Verb;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Verb::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_one_comparison_go_with_it_alone() {
+        let accepts = |line: &str| Verb::try_parse_from(line.split_whitespace()).is_ok();
+        for line in [
+            "xtask bench",
+            "xtask bench all",
+            "xtask bench --families --data a b --epochs 3 -- --hidden 8",
+            "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
+            "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask test quick",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+        for line in [
+            "xtask bench --detection",
+            "xtask bench --data a",
+            "xtask bench --detection --glitch --data a",
+            "xtask bench --glitch --data a --seeds 0",
+            "xtask bench all --detection --data a",
+            "xtask bench all --data a",
+            "xtask bench all --seeds 1",
+            "xtask bench --detection --data a --epochs 3",
+        ] {
+            assert!(!accepts(line), "{line}");
+        }
+    }
 }

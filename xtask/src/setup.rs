@@ -1,4 +1,4 @@
-//! What the other verbs need: QEMU and a toolchain for Cortex-M.
+//! What the other verbs need: QEMU, a toolchain for Cortex-M, and what checks the sources.
 
 use std::process::{Command, Stdio};
 
@@ -25,7 +25,18 @@ const PACKAGES: [(&str, &[&str]); 4] = [
 /// Runs the verb.
 pub fn run() -> Result<()> {
     toolchain()?;
-    emulator()
+    emulator()?;
+    if !has_cargo_deny() {
+        // Its build takes longer than all that the demo needs, so it stays a choice.
+        println!("setup: without cargo-deny, which `cargo install --locked cargo-deny` builds in");
+        println!("       minutes, the check of licences and advisories is left out");
+    }
+    Ok(())
+}
+
+/// Whether `cargo deny` can be run.
+pub fn has_cargo_deny() -> bool {
+    answers("cargo-deny", "--version")
 }
 
 /// Finds or installs the targets of [`TARGETS`], and the components that checks need.

@@ -1,22 +1,39 @@
 //! `cargo xtask test`: every check, one after the other.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{demo, families, firmware, setup};
+use crate::{bench, demo, families, firmware, setup};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Run only the checks whose names contain this.
+    /// Run only the checks whose names contain this; `quick` stands for those to run before each
+    /// commit.
     #[arg(default_value = "")]
     only: String,
 }
 
-/// A check: its name and what it does; false where it had to be left out.
-type Step = (&'static str, fn() -> Result<bool>);
+/// A check.
+struct Step {
+    name: &'static str,
+    /// Whether it is one of those to run before each commit.
+    is_quick: bool,
+    /// Whether it must wait for the host tool's build.
+    needs_host_tool: bool,
+    run: fn() -> Result<Outcome>,
+}
+
+/// What a check that found nothing wrong came to.
+enum Outcome {
+    Passed,
+    /// It could not be run.
+    Skipped,
+}
 
 /// Cargo features of flowlet that are parts of models.
 const PARTS: [&str; 8] = [
@@ -30,211 +47,301 @@ const PARTS: [&str; 8] = [
     "student-t",
 ];
 
-const STEPS: [Step; 14] = [
-    ("format", format),
-    ("clippy", clippy),
-    ("clippy of the firmware", clippy_firmware),
-    ("documentation", documentation),
-    ("tests", tests),
-    ("tests of each feature", tests_of_features),
-    ("device crate on every core", cores),
-    ("no panic", no_panic),
-    ("a planted panic is found", planted_panic),
-    ("firmware on an emulated core", end_to_end),
-    ("every family on an emulated core", every_family),
-    ("cycles within their limits", cycles),
-    ("package", package),
-    ("licences and advisories", deny),
+/// Those that do not need the host tool come first, and run beside its build.
+const STEPS: [Step; 18] = [
+    Step::new("format", format).quick(),
+    Step::new("clippy", clippy).quick(),
+    Step::new("tests", tests).quick(),
+    Step::new("one build of burn", one_build).quick(),
+    Step::new("documentation", documentation),
+    Step::new("tests of each feature", tests_of_features),
+    Step::new("clippy of the firmware", clippy_firmware),
+    Step::new("device crate on every core", cores),
+    Step::new("no panic", no_panic),
+    Step::new("a planted panic is found", planted_panic),
+    Step::new("package", package),
+    Step::new("licences and advisories", deny),
+    Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
+    Step::new("tests of the host tool", tests_host_tool).quick().needs_host_tool(),
+    Step::new("documentation of the host tool", documentation_host_tool).needs_host_tool(),
+    Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
+    Step::new("every family on an emulated core", every_family).needs_host_tool(),
+    Step::new("cycles within their limits", cycles).needs_host_tool(),
 ];
+
+impl Step {
+    const fn new(name: &'static str, run: fn() -> Result<Outcome>) -> Self {
+        Self { name, is_quick: false, needs_host_tool: false, run }
+    }
+
+    const fn quick(self) -> Self {
+        Self { is_quick: true, ..self }
+    }
+
+    const fn needs_host_tool(self) -> Self {
+        Self { needs_host_tool: true, ..self }
+    }
+
+    fn is_chosen(&self, only: &str) -> bool {
+        if only == "quick" { self.is_quick } else { self.name.contains(only) }
+    }
+}
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    setup::run()?;
+    let chosen: Vec<_> = STEPS.iter().filter(|step| step.is_chosen(&arguments.only)).collect();
+    ensure!(!chosen.is_empty(), "no check is called {}: {}", arguments.only, names().join(", "));
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
-    for (name, step) in STEPS.iter().filter(|(name, _)| name.contains(&arguments.only)) {
-        println!("\n== {name}");
-        let start = Instant::now();
-        let result = step();
-        let seconds = start.elapsed().as_secs();
-        match result {
-            Ok(true) => {
-                passed += 1;
-                println!("== {name}: passed, {seconds} s");
+    thread::scope(|scope| {
+        let mut build = chosen.iter().any(|step| step.needs_host_tool).then(|| {
+            println!("building the host tool beside the first checks (minutes, the first time)");
+            scope.spawn(build_host_tool)
+        });
+        for step in chosen {
+            if step.needs_host_tool {
+                wait_for(build.take());
             }
-            Ok(false) => {
-                skipped += 1;
-                println!("== {name}: skipped");
-            }
-            Err(error) => {
-                failed.push(*name);
-                println!("== {name}: failed, {seconds} s: {error:#}");
+            println!("\n== {}", step.name);
+            let start = Instant::now();
+            let result = (step.run)();
+            let seconds = start.elapsed().as_secs();
+            match result {
+                Ok(Outcome::Passed) => {
+                    passed += 1;
+                    println!("== {}: passed, {seconds} s", step.name);
+                }
+                Ok(Outcome::Skipped) => {
+                    skipped += 1;
+                    println!("== {}: skipped", step.name);
+                }
+                Err(error) => {
+                    failed.push(step.name);
+                    println!("== {}: failed, {seconds} s: {error:#}", step.name);
+                }
             }
         }
-    }
+    });
     println!("\n{passed} passed, {} failed, {skipped} skipped", failed.len());
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
+fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).chain(["quick"]).collect()
+}
+
+/// Builds the host tool and its tests. Where that fails, so does each check that needs them, with
+/// the compiler's message.
+fn build_host_tool() {
+    let builds = ["build --release --package flowlet-tools", TEST_HOST_TOOL];
+    for (build, option) in builds.into_iter().zip(["--quiet", "--no-run"]) {
+        let _ = Command::new("cargo")
+            .args(build.split_whitespace().chain([option]))
+            .current_dir(crate::root())
+            .output();
+    }
+}
+
+fn wait_for(build: Option<ScopedJoinHandle<()>>) {
+    if let Some(build) = build {
+        let start = Instant::now();
+        let _ = build.join();
+        println!("\n== the host tool's build took {} s more", start.elapsed().as_secs());
+    }
+}
+
 /// Runs cargo in the repository.
-fn cargo(arguments: &str) -> Result<()> {
+fn cargo(arguments: &str) -> Result<Outcome> {
     let mut cargo = Command::new("cargo");
-    crate::run(cargo.args(arguments.split_whitespace()).current_dir(crate::root()))
+    crate::run(cargo.args(arguments.split_whitespace()).current_dir(crate::root()))?;
+    Ok(Outcome::Passed)
 }
 
-/// A model file for firmware that is only built.
-fn golden() -> PathBuf {
-    crate::root().join("tests/golden/small.flow")
-}
+/// The crates that do not need burn.
+const LIGHT: &str = "--package flowlet --package xtask";
 
-fn format() -> Result<bool> {
+/// In release, as the host tool is built: burn is compiled once.
+const TEST_HOST_TOOL: &str = "test --quiet --release --package flowlet-tools";
+
+fn format() -> Result<Outcome> {
     cargo("fmt --all --check")?;
-    crate::run(
-        Command::new("cargo").args(["fmt", "--all", "--check"]).current_dir(firmware::folder()),
-    )?;
-    Ok(true)
+    let mut firmware = Command::new("cargo");
+    crate::run(firmware.args(["fmt", "--all", "--check"]).current_dir(firmware::folder()))?;
+    Ok(Outcome::Passed)
 }
 
-fn clippy() -> Result<bool> {
-    cargo("clippy --quiet --workspace --all-targets --all-features -- -D warnings")?;
-    Ok(true)
+fn clippy() -> Result<Outcome> {
+    cargo(&format!("clippy --quiet {LIGHT} --all-targets --all-features -- -D warnings"))
 }
 
-fn clippy_firmware() -> Result<bool> {
+fn clippy_host_tool() -> Result<Outcome> {
+    cargo("clippy --quiet --release --package flowlet-tools --all-targets -- -D warnings")
+}
+
+fn clippy_firmware() -> Result<Outcome> {
     let mut clippy = firmware::cargo("thumbv7em-none-eabihf");
     clippy.args(["clippy", "--quiet", "--release", "--all-features", "--", "-D", "warnings"]);
-    crate::run(clippy.env("FLOWLET_MODEL", golden()))?;
-    Ok(true)
+    crate::run(clippy.env("FLOWLET_MODEL", firmware::some_model()))?;
+    Ok(Outcome::Passed)
 }
 
-fn documentation() -> Result<bool> {
+fn documentation() -> Result<Outcome> {
+    document(&format!("{LIGHT} --all-features"))
+}
+
+fn documentation_host_tool() -> Result<Outcome> {
+    // In release it shares with clippy what it must know of burn.
+    document("--release --package flowlet-tools")
+}
+
+fn document(packages: &str) -> Result<Outcome> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["doc", "--quiet", "--workspace", "--no-deps", "--all-features"]);
-    cargo.args(["--document-private-items"]);
+    cargo.args(["doc", "--quiet", "--no-deps", "--document-private-items"]);
+    cargo.args(packages.split_whitespace());
     crate::run(cargo.env("RUSTDOCFLAGS", "-D warnings").current_dir(crate::root()))?;
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn tests() -> Result<bool> {
-    cargo("test --quiet --workspace --all-features")?;
-    Ok(true)
+fn tests() -> Result<Outcome> {
+    cargo(&format!("test --quiet {LIGHT} --all-features"))
 }
 
-fn tests_of_features() -> Result<bool> {
-    for features in ["", "write", "micromath", "micromath,write", "defmt"] {
-        let verb = if features == "defmt" { "build" } else { "test" };
-        cargo(&format!("{verb} --quiet --package flowlet --features={features}"))?;
+fn tests_host_tool() -> Result<Outcome> {
+    cargo(TEST_HOST_TOOL)
+}
+
+/// The host tool's tests must not make cargo compile burn a second time, as they would if a
+/// dependency of theirs asked for further features of a crate that burn is built with.
+fn one_build() -> Result<Outcome> {
+    let packages = |kinds: &str| {
+        let mut tree = Command::new("cargo");
+        tree.args(["tree", "--package", "flowlet-tools", "--prefix", "none", "--no-dedupe"]);
+        tree.args(["--format", "{p} {f}", "--edges", kinds]).current_dir(crate::root());
+        let text = String::from_utf8(crate::read(&mut tree)?)?;
+        anyhow::Ok(text.lines().map(str::to_owned).collect::<BTreeSet<_>>())
+    };
+    let (build, tests) = (packages("normal,build")?, packages("normal,build,dev")?);
+    let other: Vec<_> = build.difference(&tests).map(String::as_str).collect();
+    ensure!(
+        other.is_empty(),
+        "the tests of flowlet-tools build these with other features; name the features among its \
+         normal dependencies too: {}",
+        other.join("; ")
+    );
+    Ok(Outcome::Passed)
+}
+
+fn tests_of_features() -> Result<Outcome> {
+    for features in ["", "micromath"] {
+        cargo(&format!("test --quiet --package flowlet --lib --features={features}"))?;
     }
     for part in [""].into_iter().chain(PARTS) {
         let package = "--package flowlet --no-default-features";
-        cargo(&format!("clippy --quiet {package} --features={part} -- -D warnings"))?;
         cargo(&format!("test --quiet {package} --features=write,{part} --lib --test features"))?;
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn cores() -> Result<bool> {
-    for target in setup::TARGETS {
-        let build = |options: &[&str], features: &str| {
-            let manifest = crate::root().join("Cargo.toml");
-            let mut cargo = firmware::cargo(target);
-            cargo.args(["build", "--quiet", "--release", "--target", target, "--manifest-path"]);
-            cargo.arg(manifest).args(["--package", "flowlet", "--features", features]);
-            crate::run(cargo.args(options).env("CARGO_TARGET_DIR", crate::results("cores")?))
-        };
-        for features in ["", "micromath", "defmt", "micromath,defmt,write"] {
-            build(&[], features)?;
-        }
-        for part in [""].into_iter().chain(PARTS) {
-            build(&["--no-default-features"], part)?;
+/// Each set of features builds without a warning for every core, which has no std.
+fn cores() -> Result<Outcome> {
+    let sets = ["", "micromath", "defmt", "micromath,defmt,write"].map(|set| (set, true));
+    let parts = [""].into_iter().chain(PARTS).map(|part| (part, false));
+    for (features, with_default) in sets.into_iter().chain(parts) {
+        for targets in firmware::targets_of_each_compiler() {
+            // Debian's compiler brings no clippy.
+            let has_clippy = !setup::missing_targets().contains(&targets[0]);
+            let mut cargo = firmware::cargo(targets[0]);
+            cargo.arg(if has_clippy { "clippy" } else { "check" });
+            cargo.args(["--quiet", "--package", "flowlet", "--features", features]);
+            cargo.args(targets.iter().flat_map(|target| ["--target", target]));
+            if !with_default {
+                cargo.arg("--no-default-features");
+            }
+            if has_clippy {
+                cargo.args(["--", "-D", "warnings"]);
+            }
+            crate::run(cargo.current_dir(crate::root()))?;
         }
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-/// Links `no-panic` for `target`.
-fn link_no_panic(target: &str, level: &str, features: &str) -> Command {
-    let mut cargo = firmware::cargo(target);
-    cargo.args(["build", "--quiet", "--release", "--package", "no-panic", "--target", target]);
-    cargo.args(["--features", features]).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level);
+/// Links `no-panic` for `targets`.
+fn link_no_panic(targets: &[&str], level: &str, features: &str) -> Command {
+    let mut cargo = firmware::cargo(targets[0]);
+    cargo.args(["build", "--quiet", "--profile", "no-panic", "--package", "no-panic"]);
+    cargo.args(targets.iter().flat_map(|target| ["--target", target]));
+    cargo.args(["--features", features]).env("CARGO_PROFILE_NO_PANIC_OPT_LEVEL", level);
     cargo
 }
 
-fn no_panic() -> Result<bool> {
-    for target in setup::TARGETS {
-        for level in ["3", "2", "s"] {
-            println!("{target}, opt-level {level}");
-            let features = format!("micromath,{}", PARTS.join(","));
-            crate::run(&mut link_no_panic(target, level, &features))?;
+fn no_panic() -> Result<Outcome> {
+    let all = format!("micromath,{}", PARTS.join(","));
+    for level in ["3", "2", "s"] {
+        for targets in firmware::targets_of_each_compiler() {
+            println!("opt-level {level}: {}", targets.join(", "));
+            crate::run(&mut link_no_panic(&targets, level, &all))?;
         }
     }
     for part in [""].into_iter().chain(PARTS) {
         println!("thumbv7em-none-eabihf, opt-level s, only the part \"{part}\"");
-        crate::run(&mut link_no_panic("thumbv7em-none-eabihf", "s", part))?;
+        crate::run(&mut link_no_panic(&["thumbv7em-none-eabihf"], "s", part))?;
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn planted_panic() -> Result<bool> {
-    let output = link_no_panic("thumbv7em-none-eabihf", "3", "planted").output()?;
+fn planted_panic() -> Result<Outcome> {
+    let output = link_no_panic(&["thumbv7em-none-eabihf"], "s", "planted").output()?;
     let message = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success(), "the planted panic linked");
     ensure!(message.contains("a_panic_is_reachable"), "failed for another reason: {message}");
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn end_to_end() -> Result<bool> {
+fn end_to_end() -> Result<Outcome> {
     demo::run(&demo::Arguments::short())?;
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn every_family() -> Result<bool> {
+fn every_family() -> Result<Outcome> {
     families::check()?;
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-/// The promises of the README, held against the figures of `bench`.
-fn cycles() -> Result<bool> {
-    crate::bench::run(&crate::bench::Arguments::of(&["real_nvp_d8", "maf_d8"]))?;
-    let path = crate::results("bench")?.join("bench.json");
-    let bench: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
-    let rows = bench["rows"].as_array().context("the table has rows")?;
+/// The promises of the README, held against what is measured.
+fn cycles() -> Result<Outcome> {
+    let measurements = bench::cost(&["real_nvp_d8", "maf_d8"].map(String::from))?;
     // A few per cent above the README's figures, since each compiler differs a little.
     let limits = [
-        ("real_nvp_d8_5x64x64/log_density", 75e3, 10240.0),
-        ("real_nvp_d8_5x64x64/log_density_worst", 103e3, 10240.0),
-        ("real_nvp_d8_5x64x64/sample", 78e3, 10240.0),
-        ("maf_d8_5x64x64/log_density", 54e3, 18432.0),
-        ("maf_d8_5x64x64/sample", 70e3, 18432.0),
+        ("real_nvp_d8_5x64x64/log_density", 75e3, 10240),
+        ("real_nvp_d8_5x64x64/log_density_worst", 103e3, 10240),
+        ("real_nvp_d8_5x64x64/sample", 78e3, 10240),
+        ("maf_d8_5x64x64/log_density", 54e3, 18432),
+        ("maf_d8_5x64x64/sample", 70e3, 18432),
     ];
     for (name, cycles, text) in limits {
-        let row = rows.iter().find(|row| row["name"] == name).context(name)?;
-        let over = |key: &str, limit: f64| row[key].as_f64().is_none_or(|value| value > limit);
-        for (key, limit) in [
-            ("cycles", cycles),
-            ("text_bytes", text),
-            ("data_bytes", 0.0),
-            ("bss_bytes", 0.0),
-            ("stack_bytes", 2048.0),
+        let measured = measurements.iter().find(|measured| measured.name == name).context(name)?;
+        ensure!(measured.cycles <= cycles, "{name}: {} cycles, above {cycles}", measured.cycles);
+        for (what, bytes, limit) in [
+            ("code", measured.text_bytes, text),
+            (".data", measured.data_bytes, 0),
+            (".bss", measured.bss_bytes, 0),
+            ("stack", measured.stack_bytes, 2048),
         ] {
-            if over(key, limit) {
-                bail!("{}: {key} is {}, more than {limit}", row["name"], row[key]);
-            }
+            ensure!(bytes <= limit, "{name}: {bytes} bytes of {what}, above {limit}");
         }
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn package() -> Result<bool> {
-    cargo("package --quiet --package flowlet --allow-dirty --no-verify")?;
-    Ok(true)
+fn package() -> Result<Outcome> {
+    cargo("package --quiet --package flowlet --allow-dirty --no-verify")
 }
 
-fn deny() -> Result<bool> {
-    let installed = Command::new("cargo").args(["deny", "--version"]).output();
-    if !installed.is_ok_and(|output| output.status.success()) {
+fn deny() -> Result<Outcome> {
+    if !setup::has_cargo_deny() {
         println!("cargo-deny is missing: cargo install --locked cargo-deny");
-        return Ok(false);
+        return Ok(Outcome::Skipped);
     }
     for folder in [crate::root(), &firmware::folder()] {
         let config: &Path = &crate::root().join("deny.toml");
@@ -242,5 +349,5 @@ fn deny() -> Result<bool> {
         cargo.args(["deny", "check", "--config"]).arg(config).args(["bans", "licenses", "sources"]);
         crate::run(cargo.current_dir(folder))?;
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }

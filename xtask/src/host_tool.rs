@@ -1,0 +1,90 @@
+//! Builds and runs the host tool `flowlet`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::data::{self, Data};
+
+/// As `flowlet train --family` names them.
+pub const FAMILIES: [&str; 8] = [
+    "real-nvp",
+    "glow",
+    "maf",
+    "iaf",
+    "spline-coupling",
+    "spline-autoregressive",
+    "gmm",
+    "gaussian",
+];
+
+/// The binary.
+pub struct HostTool {
+    path: PathBuf,
+}
+
+impl HostTool {
+    /// Builds it if need be.
+    pub fn build() -> Result<Self> {
+        println!("building the host tool (minutes, the first time)");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--release", "--package", "flowlet-tools"]);
+        crate::run(cargo.current_dir(crate::root()))?;
+        Ok(Self { path: crate::root().join("target/release/flowlet") })
+    }
+
+    fn verb(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg(name);
+        command
+    }
+
+    /// Trains a model on the rows of `data`, with further options of `flowlet train`.
+    pub fn train(&self, data: &Data, options: &[String], model: &Path) -> Result<()> {
+        println!("training on {}: {}", data.training.display(), options.join(" "));
+        let mut train = self.verb("train");
+        train.arg(&data.training).arg("--validation").arg(&data.validation);
+        crate::run(train.args(options).arg("--output").arg(model))
+    }
+
+    /// Trains a model without a word, beside others; without `validation` the tool sets some of the
+    /// training rows aside.
+    pub fn train_quietly(
+        &self,
+        training: &Path,
+        validation: Option<&Path>,
+        options: &[String],
+        model: &Path,
+    ) -> Result<()> {
+        let mut train = self.verb("train");
+        train.arg(training).arg("--quiet");
+        if let Some(validation) = validation {
+            train.arg("--validation").arg(validation);
+        }
+        let train = train.args(options).arg("--output").arg(model);
+        let output = train.stdin(Stdio::null()).output().with_context(|| crate::spell(train))?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", message.trim());
+        Ok(())
+    }
+
+    /// What `flowlet evaluate` says of labelled rows.
+    pub fn evaluate(&self, test: &Path, model: &Path) -> Result<Value> {
+        let mut evaluate = self.verb("evaluate");
+        evaluate.arg(model).arg(test).args(["--label", data::LABEL, "--json"]);
+        Ok(serde_json::from_slice(&crate::read(&mut evaluate)?)?)
+    }
+
+    /// The scores of the rows of `test`, which are left in `file` too.
+    pub fn score(&self, test: &Path, model: &Path, file: &Path) -> Result<Vec<f32>> {
+        crate::run(self.verb("score").arg(model).arg(test).arg("--output").arg(file))?;
+        data::read_column(file, "score")
+    }
+
+    /// What `flowlet inspect` says of a model.
+    pub fn inspect(&self, model: &Path) -> Result<Value> {
+        Ok(serde_json::from_slice(&crate::read(self.verb("inspect").arg(model).arg("--json"))?)?)
+    }
+}
