@@ -9,7 +9,7 @@ use crate::rows::damage::spread;
 /// Share of the rows from which on one value is spread.
 const MUCH: f64 = 0.25;
 /// Width of that noise, in deviations of the column.
-const WIDTH: f64 = 0.2;
+const WIDTH: f64 = 0.1;
 
 /// One value of much mass beside a continuous part.
 #[derive(Clone, Copy, Debug, PartialEq)]
