@@ -105,11 +105,18 @@ impl<'m> Base<'m> {
         parameters: &'m [f32],
     ) -> Result<Self, Error> {
         let [first, second] = settings;
-        if let Some(name) = missing_feature(kind, settings) {
-            return Err(Error::Feature { name });
-        }
+        let missing = |name| Err(Error::Feature { name });
         let mixture = |full| Mixture { size: features, full, parameters };
         let base = match kind {
+            Self::STANDARD_NORMAL if settings != [0; 2] && !cfg!(feature = "spline") => {
+                return missing("spline");
+            }
+            Self::STUDENT_T | Self::STUDENT_T_MIXTURE if !cfg!(feature = "student-t") => {
+                return missing("student-t");
+            }
+            Self::MIXTURE | Self::STUDENT_T_MIXTURE if !cfg!(feature = "mixture") => {
+                return missing("mixture");
+            }
             Self::STANDARD_NORMAL => Self::StandardNormal { periodic: Periodic::new(settings) },
             Self::STUDENT_T => Self::StudentT { degrees_of_freedom: f32::from_bits(first) },
             Self::MIXTURE => Self::Mixture(mixture(second == 1)),
@@ -231,19 +238,6 @@ impl<'m> Base<'m> {
             Self::Mixture(_) => [Some("mixture"), None],
             Self::StudentTMixture { .. } => [Some("mixture"), Some("student-t")],
         }
-    }
-}
-
-/// The Cargo feature that a base of this kind needs and this build leaves out.
-fn missing_feature(kind: u32, settings: [u32; 2]) -> Option<&'static str> {
-    let needs_mixture = matches!(kind, Base::MIXTURE | Base::STUDENT_T_MIXTURE);
-    let needs_student_t = matches!(kind, Base::STUDENT_T | Base::STUDENT_T_MIXTURE);
-    let needs_spline = kind == Base::STANDARD_NORMAL && settings != [0; 2];
-    match kind {
-        _ if needs_spline && !cfg!(feature = "spline") => Some("spline"),
-        _ if needs_mixture && !cfg!(feature = "mixture") => Some("mixture"),
-        _ if needs_student_t && !cfg!(feature = "student-t") => Some("student-t"),
-        _ => None,
     }
 }
 

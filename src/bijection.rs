@@ -1,6 +1,6 @@
 //! Bijections: invertible maps of a whole row with tractable log-determinants.
 //!
-//! A bijection is two methods. In a file each one is a `Record` of fixed size and the
+//! A bijection is two methods. In a file each one is a record of fixed size and the
 //! parameters that it points to; it is read where it lies, checked when the file is loaded.
 //!
 //! A layer maps the first n values of the row, never more than the layer before it. Those behind
@@ -21,11 +21,10 @@ pub use lu_linear::LuLinear;
 pub use marginal::Marginal;
 pub use permutation::Permutation;
 
-use core::ops::Range;
-
 use crate::Error;
 use crate::math::Math;
 use crate::network::Scratch;
+use crate::record::{Record, Sizes};
 
 /// An invertible map of a row, or of its first values, onto itself.
 pub(crate) trait Bijection<'m>: Copy {
@@ -52,15 +51,6 @@ pub(crate) trait Bijection<'m>: Copy {
     }
 }
 
-/// Lengths of a row and of its context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    /// D, or as many of the first values as a layer maps.
-    pub features: usize,
-    /// C, 0 for a flow without context.
-    pub context: usize,
-}
-
 /// What a bijection is given besides the row: a context, a spare row, and what a network needs.
 #[derive(Debug)]
 pub(crate) struct Work<'s> {
@@ -69,57 +59,6 @@ pub(crate) struct Work<'s> {
     /// [`SPARE`](crate::scratch::SPARE) times as long as the row.
     pub row: &'s mut [f32],
     pub network: Scratch<'s>,
-}
-
-/// A layer's entry in the file: its kind, where its parameters lie, and its settings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Record<'m> {
-    /// Number of the layer in the file, from 0.
-    pub layer: usize,
-    /// The words, as [`crate::file`] lists them.
-    pub words: &'m [u32; Record::WORDS],
-}
-
-impl<'m> Record<'m> {
-    /// Words of a record.
-    pub const WORDS: usize = 13;
-    /// Words in front of those that a kind defines: kind, offset, length, and how many values of
-    /// the row the layer maps.
-    pub const HEAD: usize = 4;
-    /// The last of them.
-    pub const MAPPED: usize = 3;
-    /// Settings behind the head.
-    pub const SETTINGS: usize = Self::WORDS - Self::HEAD;
-
-    /// How many values of the row the layer maps, the first ones.
-    pub fn mapped(&self) -> usize {
-        let [_, _, _, mapped, ..] = *self.words;
-        mapped as usize
-    }
-
-    /// Setting `index`, counted behind the head.
-    pub fn word(&self, index: usize) -> usize {
-        self.words.get(Self::HEAD + index).map_or(0, |word| *word as usize)
-    }
-
-    /// `count` settings from `index` on, or none where the record is too short.
-    pub fn slice(&self, index: usize, count: usize) -> &'m [u32] {
-        let from = self.words.get(Self::HEAD + index..);
-        from.and_then(|words| words.get(..count)).unwrap_or_default()
-    }
-
-    /// The refusal of setting `index`.
-    pub fn shape(&self, index: usize) -> Error {
-        Error::Shape { layer: self.layer, word: Self::HEAD + index }
-    }
-
-    /// Refuses settings that are not zero: a later version gave them meaning.
-    pub fn unused(&self, mut indices: Range<usize>) -> Result<(), Error> {
-        match indices.find(|index| self.word(*index) != 0) {
-            Some(index) => Err(self.shape(index)),
-            None => Ok(()),
-        }
-    }
 }
 
 macro_rules! feature_name {

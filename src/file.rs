@@ -227,24 +227,32 @@ impl<'m> File<'m> {
                     append(&mut file.flows, words(contents, malformed)?).ok_or(TOO_MANY_FLOWS)?
                 }
                 tag::NAMES => fill(&mut file.names, tag, contents)?,
-                tag::COLUMNS => fill(&mut file.columns, tag, words(contents, malformed)?)?,
                 tag::STANDARDISATION => {
                     append(&mut file.standardisations, words(contents, malformed)?)
                         .ok_or(Error::RepeatedSection { tag })?
                 }
-                tag::ENSEMBLE if cfg!(feature = "ensemble") => {
-                    fill(&mut file.ensemble, tag, words(contents, malformed)?)?
-                }
-                tag::CALIBRATION => fill(&mut file.calibration, tag, words(contents, malformed)?)?,
                 tag::PROVENANCE => fill(&mut file.provenance, tag, contents)?,
-                tag::SELF_TEST => fill(&mut file.self_test, tag, words(contents, malformed)?)?,
-                _ if tag % 2 == 0 => {}
-                _ => return Err(Error::UnknownSection { tag }),
+                _ => match file.words(tag) {
+                    Some(place) => fill(place, tag, words(contents, malformed)?)?,
+                    None if tag % 2 == 0 => {}
+                    None => return Err(Error::UnknownSection { tag }),
+                },
             }
         }
         match rest.len() {
             0 => Ok(file),
             count => Err(Error::TrailingBytes { count }),
+        }
+    }
+
+    /// The place of a section of words that stands at most once.
+    fn words(&mut self, tag: u32) -> Option<&mut Option<&'m [u32]>> {
+        match tag {
+            tag::ENSEMBLE if cfg!(feature = "ensemble") => Some(&mut self.ensemble),
+            tag::COLUMNS => Some(&mut self.columns),
+            tag::CALIBRATION => Some(&mut self.calibration),
+            tag::SELF_TEST => Some(&mut self.self_test),
+            _ => None,
         }
     }
 }

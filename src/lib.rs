@@ -48,6 +48,7 @@ compile_error!("a model file is used where it lies, and its words are little-end
 
 mod base;
 pub mod bijection;
+mod direction;
 mod draw;
 mod ensemble;
 mod error;
@@ -63,6 +64,7 @@ mod model;
 mod network;
 mod periodic;
 mod preprocess;
+mod record;
 mod scalar;
 mod scratch;
 mod spline;

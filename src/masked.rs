@@ -22,10 +22,10 @@ mod layer;
 mod walk;
 
 use crate::Error;
-use crate::bijection::{Record, Sizes};
 use crate::kernel::{Block, Listed, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
 use crate::periodic::Periodic;
+use crate::record::{Record, Sizes};
 use crate::scalar::ScalarMap;
 use layer::{Blocks, Layer};
 

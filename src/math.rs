@@ -78,6 +78,12 @@ fn limit(x: f32) -> f32 {
     if x <= -LIMIT { -LIMIT } else { LIMIT }
 }
 
+/// r, held inside +-bound by a soft clip.
+pub(crate) fn soft_clip(raw: f32, bound: f32) -> f32 {
+    let raw = bounded(raw);
+    bound * raw / (bound + raw.abs())
+}
+
 /// ln of a sum of exponentials, term by term, without an exponential that overflows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogSumExp {

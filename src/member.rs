@@ -4,11 +4,12 @@
 
 use crate::Error;
 use crate::base::Base;
-use crate::bijection::{Layer, Record, Sizes, Work};
+use crate::bijection::{Layer, Work};
 use crate::file::tag;
 use crate::math::Math;
 use crate::network::MAX_PARAMETER;
 use crate::preprocess::Standardisation;
+use crate::record::{Record, Sizes};
 
 /// Most features of a model.
 pub const MAX_FEATURES: usize = 64;

@@ -146,8 +146,10 @@ impl<'m, M: Math> Model<'m, M> {
             return Err(Error::SectionLength { tag: tag::COLUMNS, actual, expected });
         }
         (self.columns, _) = words.as_chunks();
-        let mut columns = self.columns.iter().enumerate();
-        columns.try_for_each(|(number, words)| Column::read(*words).check(number))
+        match self.columns.iter().position(|words| !Column::is_usable(*words)) {
+            Some(column) => Err(Error::Column { column }),
+            None => Ok(()),
+        }
     }
 
     /// Words of a self-test vector.
@@ -219,20 +221,15 @@ impl<'m, M: Math> Model<'m, M> {
         })
     }
 
-    fn column(&self, index: usize) -> Column {
-        let words = self.columns.get(index).copied();
-        Column::read(words.unwrap_or_default())
-    }
-
     /// What must be subtracted from the sensor's value of column `index`, the features and then the
     /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
     pub fn offset(&self, index: usize) -> f64 {
-        self.column(index).offset
+        self.columns.get(index).map_or(0.0, |words| Column::read(*words).offset)
     }
 
     /// Width of the steps that column `index`, counted alike, comes in; 0 where it has none.
     pub fn step(&self, index: usize) -> f32 {
-        self.column(index).step
+        self.columns.get(index).map_or(0.0, |words| Column::read(*words).step)
     }
 
     /// Refuses a firmware that fills its rows in another order than the model was trained in.

@@ -4,8 +4,8 @@
 //! [`MAX_HIDDEN`] hidden layers (Nair and Hinton 2010 for the ReLU).
 
 use crate::Error;
-use crate::bijection::Record;
 use crate::kernel::{self, Block, Inputs, ROWS, Units, blocks};
+use crate::record::Record;
 
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;

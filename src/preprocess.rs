@@ -7,8 +7,6 @@
 //! Each feature is then standardised: u = (x - centre) / scale. The logarithm of its slope,
 //! -ln scale, counts in the log-density, which therefore holds for raw units.
 
-use core::num::FpCategory;
-
 use crate::Error;
 use crate::math::{Libm, Math, bounded};
 
@@ -59,15 +57,12 @@ impl Standardisation {
     /// The value nearest to `x` that a column of this range and `step` can have: within the range and
     /// a whole number of steps from its low end, or of a constant column its only value.
     pub(crate) fn on_step(self, x: f32, step: f32) -> f32 {
-        if self.low == self.high {
-            return self.low;
-        }
-        if step == 0.0 {
+        if step == 0.0 && self.low < self.high {
             return x;
         }
-        let x = if x > self.low { x } else { self.low };
         let nearest = self.low + libm::rintf((x - self.low) / step) * step;
-        if nearest < self.high { nearest } else { self.high }
+        let nearest = if nearest < self.high { nearest } else { self.high };
+        if nearest > self.low { nearest } else { self.low }
     }
 
     /// ln scale, by libm whatever the flow's [`Math`]: it is taken once, when a file is loaded.
@@ -94,14 +89,10 @@ impl Column {
         Self { offset, step: f32::from_bits(step) }
     }
 
-    /// Refuses an offset that is no number and a step that leads nowhere.
-    pub fn check(self, column: usize) -> Result<(), Error> {
-        // By its bits: a comparison in f64 is a library call on a device.
-        let finite = !matches!(self.offset.classify(), FpCategory::Nan | FpCategory::Infinite);
-        if finite && self.step.is_finite() && self.step >= 0.0 {
-            Ok(())
-        } else {
-            Err(Error::Column { column })
-        }
+    /// Whether the offset is finite, and the step too and not negative: by their bits, since a
+    /// comparison in f64 is a library call on a device.
+    pub fn is_usable([_, high, step]: [u32; Self::WORDS]) -> bool {
+        const EXPONENT: u32 = 0x7ff0_0000;
+        high & EXPONENT != EXPONENT && step < f32::INFINITY.to_bits()
     }
 }

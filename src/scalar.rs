@@ -9,11 +9,12 @@
 //! periodic features, none with an affine map ([`crate::Periodic`]).
 
 use crate::Error;
-use crate::bijection::Record;
+use crate::direction::Direction;
 use crate::kernel::{Block, ROWS};
-use crate::math::{Math, bounded};
+use crate::math::{Math, bounded, soft_clip};
 use crate::periodic::Periodic;
-use crate::spline::Spline;
+use crate::record::Record;
+use crate::spline::{self, Spline};
 
 /// Features that one block of an affine map's parameters serves.
 pub(crate) const GROUP: usize = ROWS / 2;
@@ -150,7 +151,7 @@ impl ScalarMap {
                     let parameters = [widths, heights, slopes];
                     let bound = if periodic.contains(feature) { None } else { Some(bound) };
                     let (mapped, log_slope) =
-                        crate::spline::apply::<M>(direction, &parameters, bound, *value);
+                        spline::apply::<M>(direction, &parameters, bound, *value);
                     *value = mapped;
                     log_det_jacobian += log_slope;
                 }
@@ -192,15 +193,6 @@ impl ScalarMap {
     }
 }
 
-/// Which way a map is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// z to x.
-    Forward,
-    /// x to z.
-    Inverse,
-}
-
 /// The affine map x = z exp(s) + t with a soft-clipped log-scale (Dinh et al. 2017, "Density
 /// estimation using Real NVP", eq. 4; the clip is zuko's):
 ///
@@ -211,12 +203,6 @@ pub(crate) enum Direction {
 pub(crate) struct Affine {
     shift: f32,
     log_scale: f32,
-}
-
-/// r, held inside +-bound by a soft clip.
-pub(crate) fn soft_clip(raw: f32, bound: f32) -> f32 {
-    let raw = bounded(raw);
-    bound * raw / (bound + raw.abs())
 }
 
 impl Affine {

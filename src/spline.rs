@@ -16,10 +16,10 @@
 //! x = wrap(g(z) + 1), so that the outer knots of the next one, which stay where they are, lie
 //! opposite.
 
+use crate::direction::Direction;
 use crate::kernel::{Block, ROWS};
-use crate::math::{Math, bounded};
+use crate::math::{Math, bounded, soft_clip};
 use crate::periodic::wrap;
-use crate::scalar::{Direction, soft_clip};
 
 /// Bins, one a row of a block.
 const BINS: usize = ROWS;

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use crate::base;
-use crate::bijection::{Half, Kind, Record, Side, Sizes};
+use crate::bijection::{Half, Kind, Side};
 use crate::ensemble;
 use crate::file::{MAGIC, Section, VERSION, checksum, tag};
 use crate::kernel::{ROWS, bias_position, blocks, position};
@@ -31,6 +31,7 @@ use crate::masked::Degrees;
 use crate::math::{Libm, Math};
 use crate::model::Threshold;
 use crate::periodic::Periodic;
+use crate::record::{Record, Sizes};
 use crate::scalar::ScalarMap;
 
 /// Everything that a model file holds.

@@ -595,7 +595,7 @@ fn samples_go_back_to_a_standard_normal() {
     }
 }
 
-/// Draws of a model, less what the steps make of them.
+/// Draws of a model, of one seed.
 fn draws(description: &flowlet::write::Description, count: usize) -> Vec<Vec<f32>> {
     let file = description.to_file();
     let model = Model::<Libm>::from_bytes(file.bytes()).expect("a model just written");

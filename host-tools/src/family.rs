@@ -12,6 +12,7 @@ mod coupling;
 mod image;
 mod lu_linear;
 mod masked;
+mod math;
 mod network;
 mod periodic;
 mod permutation;

@@ -5,9 +5,10 @@
 //!
 //! In a file: D shifts, then D scales; no settings.
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
 use crate::math::{Math, bounded};
+use crate::record::{Record, Sizes};
 use crate::triangular::{is_diagonal, log_product};
 
 /// An act-norm borrowed from a model file.

@@ -11,12 +11,15 @@
 //! number of hidden layers, their three widths, the kind of map, and the mask of the row's periodic
 //! features, of which the network sees two values each ([`Periodic`]).
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
+use crate::direction::Direction;
 use crate::masked::{Masked, Walk};
 use crate::math::Math;
 use crate::periodic::Periodic;
-use crate::scalar::{Direction, ScalarMap};
+use crate::record::{Record, Sizes};
+use crate::scalar::ScalarMap;
+use crate::spline;
 
 /// First setting of the network.
 const NETWORK: usize = 2;
@@ -89,7 +92,7 @@ impl<'m> Autoregressive<'m> {
                     let seen = work.row.get(..columns).unwrap_or_default();
                     let parameters = walk.spline(if periodic.is_empty() { known } else { seen });
                     let bound = if periodic.contains(feature) { None } else { Some(bound) };
-                    crate::spline::apply::<M>(direction, &parameters, bound, *value)
+                    spline::apply::<M>(direction, &parameters, bound, *value)
                 }
                 // A spline without its feature is refused by `check`.
                 ScalarMap::Affine { clip } | ScalarMap::Spline { bound: clip } => {

@@ -12,13 +12,15 @@
 //! the row's periodic features, of which the network sees two values each ([`Periodic`]). The
 //! output layer's rows lie as [`ScalarMap`] says.
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
+use crate::direction::Direction;
 use crate::kernel::Inputs;
 use crate::math::Math;
 use crate::network::Network;
 use crate::periodic::Periodic;
-use crate::scalar::{Direction, ScalarMap};
+use crate::record::{Record, Sizes};
+use crate::scalar::ScalarMap;
 
 /// First setting of the network.
 const NETWORK: usize = 2;

@@ -13,9 +13,10 @@
 //! In a file: the columns of L below the diagonal, then those of U down to the diagonal; setting 0
 //! is c, a divisor of n.
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
 use crate::math::{Math, bounded};
+use crate::record::{Record, Sizes};
 use crate::triangular::{UnitLower, Upper, is_diagonal, log_product};
 
 /// An invertible linear map borrowed from a model file.

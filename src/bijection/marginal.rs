@@ -10,10 +10,11 @@
 //! transformed as the bits of two words, the lower first. Parameters: for each of these features
 //! its knots, ascending, each x, z and the slope dx/dz.
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
+use crate::direction::Direction;
 use crate::math::{Math, bounded};
-use crate::scalar::Direction;
+use crate::record::{Record, Sizes};
 use crate::spline::Bin;
 
 /// x, z and dx/dz.

@@ -3,9 +3,10 @@
 //! z_i = x_p(i), and x_p(i) = z_i the other way; its log-determinant is 0. In a file: one word
 //! an entry of p.
 
-use super::{Bijection, Record, Sizes, Work};
+use super::{Bijection, Work};
 use crate::Error;
 use crate::math::Math;
+use crate::record::{Record, Sizes};
 
 /// A permutation borrowed from a model file.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowlet::{Periodic, ScalarMap};
 
+use super::math::soft_clip;
 use super::spline;
 
 /// The affine map. A layer stretches or shrinks up to 1,100-fold: where the spread of a feature
@@ -73,9 +74,4 @@ fn affine(x: Tensor<2>, parameters: Tensor<2>, clip: f64) -> (Tensor<2>, Tensor<
     let log_scale = soft_clip(parameters.narrow(1, features, features), clip);
     let log_slope = -log_scale;
     ((x - shift) * log_slope.clone().exp(), log_slope)
-}
-
-/// r, held inside +-bound.
-pub fn soft_clip<const N: usize>(raw: Tensor<N>, bound: f64) -> Tensor<N> {
-    raw.clone() / (raw.abs() / bound + 1.0)
 }

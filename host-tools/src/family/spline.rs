@@ -6,8 +6,8 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
+use super::math::soft_clip;
 use super::periodic::wrap;
-use super::scalar::soft_clip;
 
 /// Bins.
 const BINS: usize = 8;

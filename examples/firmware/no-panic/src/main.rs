@@ -79,7 +79,7 @@ fn view(member: &Member<'static>) {
     member.standardisations().for_each(touch);
     member.context_standardisations().for_each(touch);
     member.cargo_features().for_each(touch);
-    if let Base::Mixture(mixture) = member.base() {
+    if let Base::Mixture(mixture) | Base::StudentTMixture { mixture, .. } = member.base() {
         black_box((mixture.components(), mixture.is_full()));
     }
     for layer in member.layers() {
