@@ -24,7 +24,7 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     Evaluate(evaluate::Arguments),
     Score(score::Arguments),
     Sample(sample::Arguments),

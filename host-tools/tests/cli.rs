@@ -223,7 +223,10 @@ fn options_that_do_not_go_together() {
         ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
         ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),
         ("--family gmm --base mixture", "--base means nothing with a family without layers"),
-        ("--family gaussian --components 2", "--components means nothing with --family gaussian"),
+        (
+            "--family gaussian --components 2",
+            "--components means nothing with a family and base without mixtures",
+        ),
         (
             "--family maf --components 3",
             "--components means nothing with a family and base without mixtures",

@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use command::Folder;
+use flowlet::Threshold;
+use flowlet::write::{Description, Feature};
 
 /// Options of a training that takes no time.
 const QUICK: &str = "--family gaussian";
@@ -374,16 +376,55 @@ fn a_name_forges_no_fact() {
     let folder = folder();
     let line = |k: usize| format!("{},{}\n", (k % 7) as f64 * 0.1, (k as f64 * 1.3).cos());
     let rows: String = (0..400).map(line).collect();
-    folder.write("rows.csv", format!("\"a\nseed=99\r\nthreshold 1\u{1b}[2J\",b\n{rows}"));
-    folder.accepted(&format!("train rows.csv --seed 5 -o forged.flow {QUICK}"));
+    let train = format!("train rows.csv --seed 5 -o forged.flow {QUICK}");
+    for refused in ["\"a\nseed=99\"", "a\rseed=99", "a\u{1b}[2J"] {
+        folder.write("rows.csv", format!("{refused},b\n{rows}"));
+        folder.command(&train).assert().code(1);
+    }
+    let name = "a\u{2028}seed=99\u{2028}threshold 1";
+    folder.write("rows.csv", format!("{name},b\n{rows}"));
+    folder.accepted(&train);
     let shown = folder.accepted("inspect forged.flow");
-    let facts = |start: &str| shown.lines().filter(|line| line.starts_with(start)).count();
-    assert_eq!((facts("seed "), facts("seed="), facts("threshold ")), (1, 0, 1), "{shown}");
-    assert!(!shown.chars().any(|character| character.is_control() && character != '\n'));
+    assert!(shown.contains("dequantised     a\\"), "no fact holds the name: {shown}");
+    is_one_fact_a_line(&shown);
     let json: serde_json::Value =
         serde_json::from_str(&folder.accepted("inspect --json forged.flow")).unwrap();
     assert_eq!(json["provenance"]["seed"], "5");
-    assert_eq!(json["features"][0], "a\nseed=99\r\nthreshold 1\u{1b}[2J");
+    assert_eq!(json["features"][0], name);
+}
+
+/// Whatever wrote it, a model file may hold any name.
+#[test]
+fn a_name_in_a_model_forges_no_fact() {
+    let folder = folder();
+    let name = "a\nseed=99\r\nthreshold 1\u{1b}[2J";
+    let feature = |name: &str| Feature {
+        name: name.into(),
+        centre: 0.0,
+        scale: 1.0,
+        low: -1.0,
+        high: 1.0,
+        periodic: false,
+        offset: 0.0,
+        step: 0.0,
+    };
+    let threshold = Threshold { score: 9.0, false_alarm_rate: 0.01, rows: 100 };
+    let description = Description {
+        features: vec![feature(name), feature("b")],
+        threshold: Some(threshold),
+        provenance: "seed=5\n".into(),
+        ..Description::default()
+    };
+    folder.write("forged.flow", description.to_file().bytes());
+    is_one_fact_a_line(&folder.accepted("inspect forged.flow"));
+}
+
+/// The names above, which hold a seed and a threshold, add no line, and nothing else to a terminal.
+fn is_one_fact_a_line(shown: &str) {
+    let facts = |start: &str| shown.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((facts("seed "), facts("seed="), facts("threshold ")), (1, 0, 1), "{shown}");
+    let may_move = |c: char| c.is_control() && c != '\n' || c == '\u{2028}';
+    assert!(!shown.contains(may_move), "{shown:?}");
 }
 
 #[test]

@@ -37,27 +37,33 @@ fn the_density_of_a_trained_model_integrates_to_one() {
         let train = "train moons.csv --family real-nvp --hidden 32,32 -o moons.flow";
         folder.accepted(&format!("{train} --epochs {epochs} {options}"));
         let integral = integral(&folder);
-        assert!((integral - 1.0).abs() < 1e-2, "{options}: the density integrates to {integral}");
+        assert!((integral - 1.0).abs() < 2e-3, "{options}: the density integrates to {integral}");
     }
 }
 
-/// Of the density of `moons.flow` over where the moons are.
+/// Of the density of `moons.flow` over where the moons are, and more coarsely around them.
 fn integral(folder: &Folder) -> f64 {
     let file = device::read(&folder.path("moons.flow")).expect("just written");
     let mut model = device::open(&file, "moons.flow").expect("just written");
-    let steps = 600;
-    let ([left, right], [bottom, top]) = ([200.0, 420.0], [-6e-3, 6.5e-3]);
-    let (width, height) = ((right - left) / steps as f64, (top - bottom) / steps as f64);
-    let mut integral = 0.0;
-    for i in 0..steps {
-        for j in 0..steps {
-            let x = left + (i as f64 + 0.5) * width;
-            let y = bottom + (j as f64 + 0.5) * height;
-            let log_density = model.log_density(&[x as f32, y as f32]).expect("a finite row");
-            integral += f64::from(log_density).exp() * width * height;
-        }
-    }
-    integral
+    // Low, high and steps of either feature.
+    let mut sum = |[x, y]: [(f64, f64, usize); 2]| {
+        let middles = |(low, high, steps): (f64, f64, usize)| {
+            (0..steps).map(move |step| low + (high - low) * (step as f64 + 0.5) / steps as f64)
+        };
+        let cell = [x, y].map(|(low, high, steps)| (high - low) / steps as f64);
+        let rows = middles(x).flat_map(|x| middles(y).map(move |y| [x as f32, y as f32]));
+        let density = |row: [f32; 2]| model.log_density(&row).expect("a finite row").exp();
+        rows.map(density).map(f64::from).sum::<f64>() * cell[0] * cell[1]
+    };
+    let (near_x, near_y) = ((270.0, 350.0, 900), (-1.5e-3, 2e-3, 700));
+    let (below, above) = ((-6e-3, -1.5e-3, 90), (2e-3, 6.5e-3, 90));
+    let around = [
+        [(200.0, 270.0, 140), (-6e-3, 6.5e-3, 250)],
+        [(350.0, 420.0, 140), (-6e-3, 6.5e-3, 250)],
+        [(270.0, 350.0, 160), below],
+        [(270.0, 350.0, 160), above],
+    ];
+    sum([near_x, near_y]) + around.into_iter().map(sum).sum::<f64>()
 }
 
 /// One feature of nearly normal shape, one with a long tail.
@@ -78,8 +84,9 @@ fn a_marginal_transform_is_for_features_that_gain_from_it() {
     assert_eq!(none, None);
     let (chosen, transformed) = train("--marginal auto");
     assert_eq!(chosen.as_deref(), Some("skewed"));
-    // The entropy of the log-normal is 0.77 nats below that of a Gaussian of its variance.
-    assert!(transformed > plain + 0.6, "{transformed} after {plain}");
+    // The entropy of the log-normal is 0.77 nats below that of a Gaussian of its variance, and 0.59
+    // without the hundredth of the rows furthest out, which count for neither.
+    assert!(transformed > plain + 0.4, "{transformed} after {plain}");
     let (all, _) = train("--marginal all");
     assert_eq!(all.as_deref(), Some("even,skewed"));
 }

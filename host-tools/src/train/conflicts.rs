@@ -10,7 +10,7 @@ use crate::training::transform::Marginal;
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 12] = [
+const CONFLICTS: [Conflict; 13] = [
     ("--combine", "one flow", |a| a.combine.is_some() && is_one_flow(a)),
     ("--layers", "--family auto", |a| a.layers.is_some() && a.family == Choice::Auto),
     ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
@@ -29,9 +29,8 @@ const CONFLICTS: [Conflict; 12] = [
     ("--periodic", "another base than standard-normal", |a| {
         !a.periodic.is_empty() && a.base.is_some_and(|base| base != Base::StandardNormal)
     }),
-    ("--layers or --base", "a family without layers", |a| {
-        (a.layers.is_some() || a.base.is_some()) && is_without_layers(a)
-    }),
+    ("--layers", "a family without layers", |a| a.layers.is_some() && is_without_layers(a)),
+    ("--base", "a family without layers", |a| a.base.is_some() && is_without_layers(a)),
     ("--components", "a family and base without mixtures", |a| {
         a.components.is_some() && !is_mixture(a)
     }),
