@@ -115,7 +115,7 @@ pub enum Error {
         columns: usize,
     },
     /// Too few rows to learn from.
-    #[error("{}: has {rows} rows; training needs at least {minimum}", message::path(path))]
+    #[error("{}: has {rows} rows to train on; at least {minimum} are needed", message::path(path))]
     TooFewRows {
         /// The file.
         path: String,

@@ -59,7 +59,7 @@ const SCORE: &str = "score model.flow input.csv -o new.csv";
 
 #[test]
 fn rows_for_training() {
-    refused(&folder("a,b\n1,2\n"), TRAIN, 1, &["input.csv: has 1 rows; training needs at least"]);
+    refused(&folder("a,b\n1,2\n"), TRAIN, 1, &["input.csv: has 1 rows to train on; at least"]);
     refused(&folder("a\n1\n2\n"), TRAIN, 1, &["input.csv: has 1 feature columns", "2 to 64"]);
     let wide: Vec<String> = (0..65).map(|k| format!("f{k}")).collect();
     let wide = format!("{}\n{}\n", wide.join(","), vec!["1"; 65].join(","));

@@ -3,22 +3,27 @@
 //!
 //! A column's values lie on both sides of their median. On either side a value is wild where a
 //! gap sets it apart: it is further from the median than two and a half times the next nearer
-//! one, than ten robust deviations, and only few rows lie out there. Heavy tails thin out without
-//! such gaps, and rare states are not that rare, so both stay. Wild rows are told, and neither
-//! training nor the threshold sees them.
+//! one, than ten robust deviations, and only few rows and fewer different values lie out there, since
+//! a code repeats itself and a state of the plant varies. Heavy tails thin out without such gaps,
+//! and rare states are not that rare, so both stay. Wild rows are told, and neither training nor the
+//! threshold sees them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::message::excerpt;
 use crate::rows::dataset::Dataset;
 
 /// Most rows that can be wild on one side of a column; more are a state of the plant.
-const MOST: f64 = 0.015;
+const MOST: f64 = 0.05;
+/// Most different values among them, as a share of all rows, and at least.
+const DIFFERENT: (f64, usize) = (0.015, 2);
 /// How much further out than the value before it a wild value lies.
 const GAP: f64 = 2.5;
 /// Robust deviations from which on that is measured, however close the other values are.
 const NEAR: f64 = 4.0;
-/// Cells that a message names.
-const NAMED: usize = 3;
+/// Columns that a message names, and cells of each.
+const NAMED: (usize, usize) = (4, 3);
 
 /// What the values of one column do not go beyond unless they are wild.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +45,12 @@ impl Fence {
         Self { low: median - low, high: median + high }
     }
 
+    /// The fence where values come round after `length`: what is nearer than that is not far.
+    pub fn of_period(ascending: &[f64], length: f64) -> Self {
+        let Self { low, high } = Self::of(ascending);
+        Self { low: low - length, high: high + length }
+    }
+
     /// The fence of the values less `offset`.
     pub fn less(&self, offset: f64) -> Self {
         Self { low: self.low - offset, high: self.high - offset }
@@ -55,8 +66,12 @@ impl Fence {
 fn reach(distances: &[f64], spread: f64) -> f64 {
     let count = distances.len();
     let beyond = |inner: f64| GAP * inner.max(NEAR * spread);
-    let mut outer = count.saturating_sub(few(count)).max(1)..count;
-    let gap = outer.find(|place| distances[*place] > beyond(distances[place - 1]));
+    let most = ((MOST * count as f64) as usize).max(few(count));
+    let mut outer = count.saturating_sub(most).max(1)..count;
+    let gap = outer.find(|place| {
+        distances[*place] > beyond(distances[place - 1])
+            && distances[*place..].chunk_by(|a, b| a == b).count() <= few(count)
+    });
     beyond(distances[gap.unwrap_or(count) - 1].max(0.0))
 }
 
@@ -71,9 +86,10 @@ pub fn spread(ascending: &[f64]) -> f64 {
     }
 }
 
-/// So many of the rows on one side may be wild.
+/// So many different values on one side may be wild.
 fn few(count: usize) -> usize {
-    ((MOST * count as f64) as usize).max(1)
+    let (share, least) = DIFFERENT;
+    ((share * count as f64) as usize).max(least)
 }
 
 /// The value below which that share of the ascending values lies, between two by a straight line.
@@ -87,27 +103,37 @@ pub fn quantile(ascending: &[f64], share: f64) -> f64 {
 /// The rows of a file that have a wild value.
 #[derive(Clone, Debug, Default)]
 pub struct Damage {
-    pub(super) path: String,
     /// Places of the rows, ascending.
     pub rows: Vec<usize>,
-    /// The first wild values: line, column and value.
-    pub(super) first: Vec<(u64, String, f64)>,
+    /// What is wild in each column, by its number.
+    pub(super) columns: BTreeMap<usize, Cells>,
+}
+
+/// The wild values of a column.
+#[derive(Clone, Debug)]
+pub(super) struct Cells {
+    name: String,
+    count: usize,
+    /// The first ones with their lines.
+    first: Vec<(u64, f64)>,
 }
 
 impl Damage {
     /// Looks for what lies beyond the fence of its column.
     pub fn find(dataset: &Dataset, fences: &[Fence]) -> Self {
-        let mut damage = Self { path: dataset.path.clone(), ..Self::default() };
+        let mut damage = Self::default();
         for (place, row) in dataset.rows().enumerate() {
             let cells = row.iter().zip(fences).enumerate();
-            let mut wild = cells.filter(|(_, (x, fence))| !fence.holds(**x)).peekable();
-            if wild.peek().is_none() {
-                continue;
-            }
-            damage.rows.push(place);
-            for (column, (x, _)) in wild {
-                if damage.first.len() < NAMED {
-                    damage.first.push((dataset.lines[place], dataset.names[column].clone(), *x));
+            for (column, (x, _)) in cells.filter(|(_, (x, fence))| !fence.holds(**x)) {
+                if damage.rows.last() != Some(&place) {
+                    damage.rows.push(place);
+                }
+                let name = || dataset.names[column].clone();
+                let new = || Cells { name: name(), count: 0, first: Vec::new() };
+                let wild = damage.columns.entry(column).or_insert_with(new);
+                wild.count += 1;
+                if wild.first.len() < NAMED.1 {
+                    wild.first.push((dataset.lines[place], *x));
                 }
             }
         }
@@ -116,7 +142,7 @@ impl Damage {
 
     /// Whether there are more than damage explains, so that they are another state of the plant.
     pub fn is_shift(&self, rows: usize) -> bool {
-        self.rows.len() as f64 > (2.0 * MOST * rows as f64).max(2.0)
+        self.rows.len() as f64 > (MOST * rows as f64).max(DIFFERENT.1 as f64)
     }
 
     /// Whether the row at `place` is wild.
@@ -125,28 +151,28 @@ impl Damage {
     }
 }
 
-/// What is wild and where.
+/// The first wild values of the first columns.
 impl fmt::Display for Damage {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let cell = |(line, column, x): &(u64, String, f64)| {
-            format!("line {line}, column `{}` ({x})", brief(column))
-        };
-        let first: Vec<_> = self.first.iter().map(cell).collect();
-        let rows = self.rows.len();
-        let (have, more) = (if rows == 1 { "row has" } else { "rows have" }, rows > NAMED);
-        write!(
-            formatter,
-            "{}: {rows} {have} a value far from all others: {}{}",
-            self.path,
-            first.join("; "),
-            if more { " and others" } else { "" }
-        )
+        let shown: Vec<_> = self.columns.values().take(NAMED.0).map(Cells::to_string).collect();
+        write!(formatter, "{}", shown.join("; "))?;
+        match self.columns.len() - shown.len() {
+            0 => Ok(()),
+            others => write!(formatter, "; and columns beside these: {others}"),
+        }
     }
 }
 
-/// The start of a name, for a message.
-fn brief(name: &str) -> String {
-    name.chars().take(40).collect()
+impl fmt::Display for Cells {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let cell = |(line, x): &(u64, f64)| match x.abs() {
+            1e-6..1e15 | 0.0 => format!("line {line} ({x})"),
+            _ => format!("line {line} ({x:e})"),
+        };
+        let first: Vec<_> = self.first.iter().map(cell).collect();
+        let others = if self.count > first.len() { " and others" } else { "" };
+        write!(formatter, "column `{}`, {}{others}", excerpt(&self.name), first.join(", "))
+    }
 }
 
 /// The fence of each column.
@@ -189,17 +215,23 @@ mod tests {
             prop_assert_eq!(wild(&values), 1);
         }
 
-        /// A percent of error codes is damage, a tenth of the rows is a state.
+        /// Some percent of one error code are damage, and so are two codes; a tenth of the rows are a
+        /// state, and so are some percent of different values.
         #[test]
-        fn few_rows_are_damage_and_many_are_a_state(seed: u64, rows in 400usize..2000) {
+        fn few_rows_are_damage_and_many_are_a_state(seed: u64, rows in 100usize..2000) {
             let random = ChaCha8Rng::seed_from_u64(seed);
             let normal: Vec<f64> = StandardNormal.sample_iter(random).take(rows).collect();
-            let coded = |every: usize| {
-                let code = |(n, x): (usize, &f64)| if n % every == 5 { -127.0 } else { *x };
+            let coded = |every: usize, codes: &dyn Fn(usize) -> f64| {
+                let code = |(n, x): (usize, &f64)| if n % every == 5 { codes(n) } else { *x };
                 normal.iter().enumerate().map(code).collect::<Vec<_>>()
             };
-            prop_assert!((rows / 97..=rows / 97 + 1).contains(&wild(&coded(97))));
-            prop_assert_eq!(wild(&coded(10)), 0);
+            for every in [97, 33, 25] {
+                let expected = (0..rows).filter(|row| row % every == 5).count();
+                prop_assert_eq!(wild(&coded(every, &|_| -127.0)), expected);
+                prop_assert_eq!(wild(&coded(every, &|n| if n % 2 == 0 { -127.0 } else { -999.0 })), expected);
+            }
+            prop_assert_eq!(wild(&coded(10, &|_| -127.0)), 0);
+            prop_assert_eq!(wild(&coded(25, &|n| -127.0 - n as f64)), 0);
         }
 
         /// A flag that is 0 in all rows but one or two.

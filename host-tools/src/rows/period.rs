@@ -68,9 +68,14 @@ impl Period {
         [self.centre - self.half, self.centre + self.half]
     }
 
+    /// Its length.
+    pub fn length(&self) -> f64 {
+        2.0 * f64::from(self.half)
+    }
+
     /// Whether the ascending values of the column fit the period.
     pub fn check(&self, ascending: &[f64]) -> Option<Misfit> {
-        let length = 2.0 * f64::from(self.half);
+        let length = self.length();
         let span = (ascending[ascending.len() - 1] - ascending[0]) / length;
         if span > SPAN.1 {
             return Some(Misfit::Wrapped(span));

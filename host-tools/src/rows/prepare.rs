@@ -47,13 +47,11 @@ pub struct Prepared {
     pub split: Split,
     /// How each column is standardised.
     pub columns: Vec<Column>,
-    /// What is odd about the rows, and what follows from it.
-    pub warnings: Vec<String>,
-    /// The same for the model file, as key and value.
+    /// What is odd about the rows, for the model file, as key and value.
     pub facts: Vec<(&'static str, String)>,
 }
 
-/// Looks at the rows, leaves out copies and wild ones, subtracts offsets, divides and standardises.
+/// Looks at the rows, says what is odd, leaves out copies and wild ones, subtracts offsets, divides and standardises.
 pub fn prepare(
     training: Dataset,
     validation: Option<Dataset>,
@@ -65,7 +63,7 @@ pub fn prepare(
     }
     let mut training = notes.distinct(training);
     let mut validation = validation.map(|validation| notes.distinct(validation));
-    let fences = damage::fences(&training);
+    let fences = fences(&training, &request.roles.periods)?;
     let damage = notes.damage(&training, &fences, request.wild);
     let beside = validation.as_ref().map(|rows| notes.damage_beside(rows, &fences, request.wild));
     for period in &request.roles.periods {
@@ -105,7 +103,17 @@ pub fn prepare(
     for (number, column) in columns.iter().enumerate() {
         notes.column(&training, number, column, number >= features, &damage);
     }
-    Ok(Prepared { split, columns, warnings: notes.warnings, facts: notes.facts })
+    Ok(Prepared { split, columns, facts: notes.facts })
+}
+
+/// The fence of each column.
+fn fences(dataset: &Dataset, periods: &[Period]) -> Result<Vec<Fence>> {
+    let mut fences = damage::fences(dataset);
+    for period in periods {
+        let column = dataset.column(&period.column)?;
+        fences[column] = Fence::of_period(&dataset.ascending(column), period.length());
+    }
+    Ok(fences)
 }
 
 /// The values of a column within its fence, ascending.
@@ -115,16 +123,15 @@ fn tame(dataset: &Dataset, column: usize, fences: &[Fence]) -> Vec<f64> {
     ascending
 }
 
-/// Collects what is told.
+/// Tells what is odd, at once, since it may be why an error follows, and collects the facts.
 #[derive(Default)]
 struct Notes {
-    warnings: Vec<String>,
     facts: Vec<(&'static str, String)>,
 }
 
 impl Notes {
-    fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
+    fn warn(&self, warning: String) {
+        log::warn!("{warning}");
     }
 
     /// Facts of one key stand behind one another.
@@ -176,13 +183,16 @@ impl Notes {
         if damage.rows.is_empty() {
             return damage;
         }
-        self.fact("wild_rows", format!("{} in {}", damage.rows.len(), dataset.path));
+        let (rows, path) = (damage.rows.len(), &dataset.path);
+        self.fact("wild_rows", format!("{rows} in {path}"));
+        let have = if rows == 1 { "row has" } else { "rows have" };
+        let what = format!("{path}: {rows} {have} a value apart from the usual ones: {damage}");
         if wild == Wild::Keep {
-            self.warn(format!("{damage}; with --wild keep training learns them"));
+            self.warn(format!("{what}; with --wild keep training learns them"));
             return Damage::default();
         }
         self.warn(format!(
-            "{damage}; neither training nor the threshold sees such rows (--wild keep takes them in)"
+            "{what}; neither training nor the threshold sees such rows (--wild keep takes them in)"
         ));
         damage
     }
@@ -190,11 +200,12 @@ impl Notes {
     /// Of a validation file, by the fences of the training rows.
     fn damage_beside(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
         let damage = Damage::find(dataset, fences);
-        if damage.is_shift(dataset.lines.len()) {
-            self.fact("shifted_rows", format!("{} in {}", damage.rows.len(), dataset.path));
+        let (far, rows, path) = (damage.rows.len(), dataset.lines.len(), &dataset.path);
+        if damage.is_shift(rows) {
+            self.fact("shifted_rows", format!("{far} in {path}"));
             self.warn(format!(
-                "{damage}; these are too many for damage: the threshold rests on rows that are unlike \
-                 those of training"
+                "{path}: {far} of its {rows} rows have a value apart from those of training: {damage}; \
+                 these are too many for damage: the threshold rests on them"
             ));
             return Damage::default();
         }

@@ -166,7 +166,7 @@ impl Rows<'_> {
     fn blocks(&self) -> Vec<std::ops::Range<usize>> {
         let count = self.dataset.lines.len();
         let (most, fewest) = BLOCKS;
-        let wanted = (CORRELATION_TIMES * self.order.correlation_time).ceil() as usize;
+        let wanted = (CORRELATION_TIMES * self.order.correlation_time_within).ceil() as usize;
         let length = wanted.clamp((count / most).max(1), (count / fewest).max(1));
         let starts = &self.order.stretches;
         let ends = starts.iter().skip(1).copied().chain([count]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn order(correlation_time: f64) -> Order {
-        Order { correlation_time, stretches: vec![0], ..Order::default() }
+        Order { correlation_time_within: correlation_time, stretches: vec![0], ..Order::default() }
     }
 
     proptest! {

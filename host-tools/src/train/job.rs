@@ -72,8 +72,8 @@ impl Job<'_> {
         let facts = provenance::of(self, trained);
         let flows = (&trained.members()[..], self.arguments.combine.unwrap_or_default());
         let (math, rate) = (self.arguments.math.id(), self.arguments.false_alarm_rate);
-        let held_out = &self.rows.split.held_out;
-        export::export(flows, &self.rows.columns, self.context, math, held_out, rate, &facts)
+        let Prepared { split, columns, .. } = self.rows;
+        export::export(flows, columns, self.context, math, split, rate, &facts)
     }
 
     /// Number of flows, if the user wants one.

@@ -13,11 +13,8 @@ use crate::training::fit::Fitted;
 /// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
 const HANDFUL: f64 = 5.0;
 
-/// Says what is odd about the rows and the options.
+/// Says what is odd about the options.
 pub fn warn(job: &Job) {
-    for warning in &job.rows.warnings {
-        log::warn!("{warning}");
-    }
     for option in conflicts::unused(job.arguments) {
         log::warn!("{option} means nothing with a family without layers: it is not used");
     }

@@ -12,23 +12,28 @@ pub fn rows_needed(false_alarm_rate: f64) -> usize {
     (1.0 / false_alarm_rate).ceil() as usize - 1
 }
 
-/// The smallest score that at most `false_alarm_rate` of further normal rows exceed.
+/// The smallest score that at most `false_alarm_rate` of further normal rows exceed, and of those
+/// that were trained on.
 ///
 /// Split conformal prediction (Vovk et al. 2005; Lei et al. 2018, "Distribution-free predictive
-/// inference for regression", section 2.2): of n scores, the ceil((n + 1)(1 - rate))-th
-/// smallest, or the largest where there is none.
+/// inference for regression", section 2.2): of the scores of n held-out rows, the
+/// ceil((n + 1)(1 - rate))-th smallest, or the largest where there is none. Rows in time order may
+/// lack a state of the plant among those few; a model knows training rows best, so that a threshold
+/// which more than the rate of them exceed is too low.
 pub fn threshold(
     device: &mut dyn Device,
-    rows: &Dataset,
+    training: &Dataset,
+    held_out: &Dataset,
     false_alarm_rate: f64,
 ) -> Result<Threshold> {
-    let mut scores = Vec::new();
-    for row in rows.rows() {
-        let row: Vec<f32> = row.iter().map(|x| *x as f32).collect();
-        scores.push(-device.log_density(&row)?);
-    }
-    let score = quantile(&mut scores, false_alarm_rate);
-    Ok(Threshold { rows: scores.len() as u32, false_alarm_rate: false_alarm_rate as f32, score })
+    let mut quantile_of = |rows: &Dataset| -> Result<f32> {
+        let single = |row: &[f64]| row.iter().map(|x| *x as f32).collect::<Vec<_>>();
+        let scores = rows.rows().map(|row| Ok(-device.log_density(&single(row))?));
+        Ok(quantile(&mut scores.collect::<Result<Vec<f32>>>()?, false_alarm_rate))
+    };
+    let score = quantile_of(held_out)?.max(quantile_of(training)?);
+    let rows = held_out.lines.len() as u32;
+    Ok(Threshold { rows, false_alarm_rate: false_alarm_rate as f32, score })
 }
 
 fn quantile(scores: &mut [f32], rate: f64) -> f32 {

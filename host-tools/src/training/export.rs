@@ -5,7 +5,7 @@ use flowlet::write::{self, Description, ModelFile};
 use crate::device;
 use crate::error::Result;
 use crate::output::escape;
-use crate::rows::dataset::Dataset;
+use crate::rows::split::Split;
 use crate::rows::standardise::Column;
 use crate::training::calibrate;
 use crate::training::ensemble::{Combine, Member};
@@ -14,7 +14,7 @@ use crate::training::ensemble::{Combine, Member};
 const VECTORS: usize = 4;
 
 /// Writes the file of `members`, the last `context` columns their context, with a threshold from
-/// `held_out` and self-test vectors.
+/// the rows of `split` and self-test vectors.
 ///
 /// Both are computed by the device's code from the file's own first form.
 pub fn export(
@@ -22,7 +22,7 @@ pub fn export(
     columns: &[Column],
     context: usize,
     math: u32,
-    held_out: &Dataset,
+    split: &Split,
     false_alarm_rate: f64,
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
@@ -33,7 +33,9 @@ pub fn export(
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
-    description.threshold = Some(calibrate::threshold(&mut *device, held_out, false_alarm_rate)?);
+    let Split { training, held_out, .. } = split;
+    description.threshold =
+        Some(calibrate::threshold(&mut *device, training, held_out, false_alarm_rate)?);
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
     let vectors = held_out
         .rows()
