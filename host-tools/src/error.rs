@@ -214,7 +214,7 @@ pub enum Error {
         column: String,
     },
     /// Standard output, a pipe or a device does not take the result.
-    #[error("{name}: cannot be written: {source}")]
+    #[error("{}: cannot be written: {source}", message::path(name))]
     Output {
         /// How the user knows it.
         name: String,
@@ -223,7 +223,10 @@ pub enum Error {
     },
     /// The label is one of the columns that the model reads.
     #[error(
-        "{model}: the label column `{name}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {name}"
+        "{}: the label column `{}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {}",
+        message::path(model),
+        excerpt(name),
+        message::word(name)
     )]
     LabelIsRead {
         /// The model file.
