@@ -1,7 +1,6 @@
 //! Every way in which a user's files can be wrong: what, where, and what to do.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::family::Image;
 use crate::message::{self, excerpt};
@@ -23,16 +22,18 @@ pub enum Error {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("{}: cannot be written: {source}; nothing was changed", message::path(&path.display().to_string()))]
+    #[error("{}: cannot be written: {source}; nothing was changed", message::path(path))]
     Write {
-        /// Where to.
-        path: PathBuf,
+        /// As the user named it.
+        path: String,
         /// What the system said.
         source: io::Error,
     },
     /// The output is one of the files that are read.
     #[error(
-        "{output}: is the same file as {input}, which would be lost; give the output another name"
+        "{}: is the same file as {}, which would be lost; give the output another name",
+        message::path(output),
+        message::path(input)
     )]
     OutputIsInput {
         /// As the user named the output.
