@@ -116,11 +116,13 @@ pub enum Error {
         columns: usize,
     },
     /// Too few rows to learn from.
-    #[error("{}: has {rows} rows; training needs at least {minimum}", message::path(path))]
+    #[error("{}: has {read} row{}{}; training needs at least {minimum}", message::path(path), if *read == 1 { "" } else { "s" }, if *read > *rows as u64 { format!(", of which {rows} can be used") } else { String::new() })]
     TooFewRows {
         /// The file.
         path: String,
         /// Rows found.
+        read: u64,
+        /// Those that are whole and no copies.
         rows: usize,
         /// Rows needed.
         minimum: usize,

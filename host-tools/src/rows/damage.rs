@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use crate::message::{self, excerpt};
 use crate::rows::dataset::Dataset;
 
 /// Most rows that can be wild on one side of a column; more are a state of the plant.
@@ -129,7 +130,7 @@ impl Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let cell = |(line, column, x): &(u64, String, f64)| {
-            format!("line {line}, column `{}` ({x})", brief(column))
+            format!("line {line}, column `{}` ({x})", excerpt(column))
         };
         let first: Vec<_> = self.first.iter().map(cell).collect();
         let rows = self.rows.len();
@@ -137,16 +138,11 @@ impl fmt::Display for Damage {
         write!(
             formatter,
             "{}: {rows} {have} a value far from all others: {}{}",
-            self.path,
+            message::path(&self.path),
             first.join("; "),
             if more { " and others" } else { "" }
         )
     }
-}
-
-/// The start of a name, for a message.
-fn brief(name: &str) -> String {
-    name.chars().take(40).collect()
 }
 
 /// The fence of each column.
