@@ -327,6 +327,19 @@ fn the_model_file_holds_no_path() {
 }
 
 #[test]
+fn a_constant_is_told_as_it_stands_in_the_file() {
+    let line = |k: usize| format!("101325,{},{}\n", (k as f64 * 0.7).sin(), (k as f64 * 1.3).cos());
+    let folder = folder("p,a,b\n".to_owned() + &(0..200).map(line).collect::<String>());
+    for offset in ["", "--offset p=101000", "--offset p=101325"] {
+        let said = folder.accepted(&format!("{TRAIN} --family gaussian {offset}"));
+        assert!(said.contains("column `p` is constant (101325): what is off it by"), "{said}");
+    }
+    let train = format!("{TRAIN} --family spline-coupling --epochs 1 --hidden 8");
+    let said = folder.accepted(&format!("{train} --periodic p=101000..102000"));
+    assert!(said.contains("is constant (101325): nothing is known of the rest of its"), "{said}");
+}
+
+#[test]
 fn a_killed_training_leaves_nothing() {
     let folder = folder(rows(2000));
     let before = fs::read_dir(folder.path("")).unwrap().count();

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use flowlet::write::Feature;
+
 use crate::error::Result;
 use crate::message::{self, excerpt, word};
 use crate::rows::copies::{self, Copies};
@@ -288,7 +290,9 @@ impl Notes {
         is_context: bool,
         damage: &Damage,
     ) {
-        let (full, value) = (&column.feature.name, column.feature.low);
+        let Feature { name: full, low, offset, periodic, .. } = &column.feature;
+        // The digits of an f32, and the offset that was subtracted.
+        let value = low.to_string().parse().map_or(0.0, |low: f64| low + offset);
         let (path, name) = (message::path(&dataset.path), excerpt(full));
         if let Spread::Atom { .. } = column.spread
             && !is_context
@@ -312,6 +316,11 @@ impl Notes {
             true => format!(
                 "{path}: column `{name}` of the context is constant ({value}){but}: nothing is learned \
                  from it, and what holds at another one is not known"
+            ),
+            false if *periodic => format!(
+                "{path}: column `{name}` is constant ({value}){but}: nothing is known of the rest of its \
+                 circle; leave it out with --exclude {} if that is not meant",
+                word(full)
             ),
             false => format!(
                 "{path}: column `{name}` is constant ({value}){but}: what is off it by {} or more will \
