@@ -2,7 +2,8 @@
 //! that the firmware links, bit for bit.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
@@ -16,10 +17,15 @@ use rand::Rng;
 use crate::error::{Error, Result};
 use crate::rows::table::Table;
 
+/// Most bytes that are read of a model file, so that a device without end is refused.
+const LONGEST: u64 = 256 << 20;
+
 /// Reads a model file into aligned memory; nothing is checked yet.
 pub fn read(path: &Path) -> Result<ModelFile> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(ModelFile::new(&bytes)),
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(ModelFile::new(&bytes)),
         Err(source) => Err(Error::Read { path: path.display().to_string(), source }),
     }
 }

@@ -1,7 +1,6 @@
 //! Every way in which a user's files can be wrong: what, where, and what to do.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::family::Image;
 use crate::message::{self, excerpt};
@@ -23,16 +22,18 @@ pub enum Error {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("{}: cannot be written: {source}; nothing was changed", message::path(&path.display().to_string()))]
+    #[error("{}: cannot be written: {source}; nothing was changed", message::path(path))]
     Write {
-        /// Where to.
-        path: PathBuf,
+        /// As the user named it.
+        path: String,
         /// What the system said.
         source: io::Error,
     },
     /// The output is one of the files that are read.
     #[error(
-        "{output}: is the same file as {input}, which would be lost; give the output another name"
+        "{}: is the same file as {}, which would be lost; give the output another name",
+        message::path(output),
+        message::path(input)
     )]
     OutputIsInput {
         /// As the user named the output.
@@ -115,11 +116,13 @@ pub enum Error {
         columns: usize,
     },
     /// Too few rows to learn from.
-    #[error("{}: has {rows} rows to train on; at least {minimum} are needed", message::path(path))]
+    #[error("{}: has {read} row{}{}; training needs at least {minimum}", message::path(path), if *read == 1 { "" } else { "s" }, if *read > *rows as u64 { format!(", of which {rows} can be used") } else { String::new() })]
     TooFewRows {
         /// The file.
         path: String,
         /// Rows found.
+        read: u64,
+        /// Those that are whole and no copies.
         rows: usize,
         /// Rows needed.
         minimum: usize,
@@ -214,7 +217,7 @@ pub enum Error {
         column: String,
     },
     /// Standard output, a pipe or a device does not take the result.
-    #[error("{name}: cannot be written: {source}")]
+    #[error("{}: cannot be written: {source}", message::path(name))]
     Output {
         /// How the user knows it.
         name: String,
@@ -223,7 +226,10 @@ pub enum Error {
     },
     /// The label is one of the columns that the model reads.
     #[error(
-        "{model}: the label column `{name}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {name}"
+        "{}: the label column `{}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {}",
+        message::path(model),
+        excerpt(name),
+        message::word(name)
     )]
     LabelIsRead {
         /// The model file.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
+use crate::message;
 use crate::output;
 use crate::rows::cell::{self, CellFault};
 use crate::rows::missing::Missing;
@@ -87,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let threshold = device.threshold().map(|threshold| threshold.score);
     let evaluation = Evaluation::new(scores, threshold, f64::from(device.log_scale_sum()));
     for warning in evaluation.warnings() {
-        log::warn!("{}: {warning}", table.path());
+        log::warn!("{}: {warning}", message::path(table.path()));
     }
     output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
 }

@@ -7,7 +7,8 @@ use serde_json::{Map, json};
 
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
-use crate::output::{self, escape};
+use crate::message::escape;
+use crate::output;
 
 /// Show what a model file holds and what it costs on a device.
 ///

@@ -7,6 +7,8 @@
 //! [`score`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
+#![forbid(unsafe_code)]
+
 pub mod device;
 pub mod error;
 pub mod evaluate;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
-use flowlet_tools::{evaluate, inspect, output, sample, score, train};
+use flowlet_tools::{evaluate, inspect, message, output, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
 ///
@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     start_log(arguments.verbosity);
     match run(&arguments.verb) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        // Who reads rows may have enough of them; half a model is lost.
+        Err(error) if error.is_broken_pipe() && !matches!(arguments.verb, Verb::Train(_)) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&error.to_string());
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
 /// Prints what the parser says instead of arguments: help, the version, or a refusal.
 fn reply(answer: &clap::Error) -> ExitCode {
     let text = answer.render().to_string();
-    let printed = match text.strip_prefix("error: ").filter(|error| output::is_too_long(error)) {
+    let printed = match text.strip_prefix("error: ").filter(|error| message::is_too_long(error)) {
         // The parser repeats the word that swells it.
         Some(error) => {
             complain(&format!("{}; try --help", error.lines().next().unwrap_or_default()));
@@ -75,7 +78,7 @@ fn reply(answer: &clap::Error) -> ExitCode {
 
 /// Says what went wrong. A message that cannot be written is lost: `eprintln!` would panic.
 fn complain(error: &str) {
-    let line = format!("error: {}\n", output::message(error));
+    let line = format!("error: {}\n", message::short(error));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
@@ -88,10 +91,10 @@ fn start_log(verbosity: Verbosity<InfoLevel>) {
             let text = record.args().to_string();
             match record.level() {
                 log::Level::Info => {
-                    text.lines().try_for_each(|line| writeln!(out, "{}", output::escape(line)))
+                    text.lines().try_for_each(|line| writeln!(out, "{}", message::escape(line)))
                 }
                 level => {
-                    writeln!(out, "{}: {}", level.as_str().to_lowercase(), output::escape(&text))
+                    writeln!(out, "{}: {}", level.as_str().to_lowercase(), message::short(&text))
                 }
             }
         })

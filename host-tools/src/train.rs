@@ -6,7 +6,7 @@ mod job;
 mod provenance;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use flowlet::{Libm, Math, Micromath};
@@ -108,7 +108,8 @@ pub struct Arguments {
     /// whose ends are one value; what lies beyond is wrapped. Only families with splines know them.
     #[arg(long, value_name = "COLUMN=LOW..HIGH,...")]
     periodic: Vec<Names<Period>>,
-    /// What becomes of rows that lack a value: an empty cell, NaN, NA, null and the like.
+    /// What becomes of rows that lack a value: an empty cell, NaN, NA, null and the like. A value
+    /// that is infinite is there, and always refused.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
     /// What is subtracted from a column before its values become f32, in training as on the device:
@@ -203,6 +204,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
     let inputs = [Some(&arguments.training), arguments.validation.as_ref()];
     let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    if inputs.iter().filter(|input| **input == Path::new("-")).count() > 1 {
+        return Err(Error::Options { option: "--validation -", with: "training rows from `-`" });
+    }
     Draft::check(&arguments.output, &inputs)?;
     let Arguments { exclude, context, periodic, offset, missing, .. } = arguments;
     let table = Table::open(&arguments.training)?.with_missing(*missing);

@@ -59,7 +59,15 @@ const SCORE: &str = "score model.flow input.csv -o new.csv";
 
 #[test]
 fn rows_for_training() {
-    refused(&folder("a,b\n1,2\n"), TRAIN, 1, &["input.csv: has 1 rows to train on; at least"]);
+    for (count, rows) in [(1, "1 row"), (20, "20 rows"), (61, "61 rows")] {
+        let said = format!("input.csv: has {rows}; training needs at least 62");
+        refused(&folder(self::rows(count)), TRAIN, 1, &[&said]);
+    }
+    folder(rows(70)).accepted(&format!("{TRAIN} --family gaussian"));
+    // Copies and rows that lack a value are rows of the file.
+    let copied = rows(30) + rows(30).trim_start_matches("a,b,c\n") + "1,2,\n";
+    let said = "input.csv: has 61 rows, of which 30 can be used; training needs at least 62";
+    refused(&folder(copied), &format!("{TRAIN} --missing drop"), 1, &[said, "30 of its 60 rows"]);
     refused(&folder("a\n1\n2\n"), TRAIN, 1, &["input.csv: has 1 feature columns", "2 to 64"]);
     let wide: Vec<String> = (0..65).map(|k| format!("f{k}")).collect();
     let wide = format!("{}\n{}\n", wide.join(","), vec!["1"; 65].join(","));
@@ -220,13 +228,16 @@ fn options_that_do_not_go_together() {
             "--family spline-coupling --periodic a=0..1 --base student-t",
             "--periodic means nothing with another base than standard-normal",
         ),
-        ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
-        ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),
-        ("--family gmm --base mixture", "--base means nothing with a family without layers"),
         (
-            "--family gaussian --components 2",
-            "--components means nothing with a family and base without mixtures",
+            "--family gmm --layers 3",
+            "--layers or --base means nothing with a family without layers",
         ),
+        (
+            "--family gaussian --layers 3",
+            "--layers or --base means nothing with a family without layers",
+        ),
+        ("--family gmm --base mixture", "--base means nothing with a family without layers"),
+        ("--family gaussian --components 2", "--components means nothing with a family and base"),
         (
             "--family maf --components 3",
             "--components means nothing with a family and base without mixtures",
@@ -293,6 +304,42 @@ fn a_device_is_written_and_not_replaced() {
 }
 
 #[test]
+fn one_standard_input_is_read_once() {
+    let folder = folder(rows(200));
+    refused(&folder, "train - --validation - -o new.flow", 2, &["--validation -", "rows from `-`"]);
+}
+
+/// Where a model was read from or what its rows were called does not change it.
+#[test]
+fn the_model_file_holds_no_path() {
+    let folder = folder(rows(200) + "900,0,0\n");
+    folder.write("moved.csv", rows(200) + "900,0,0\n");
+    folder.write("val.csv", rows(300) + "900,0,0\n");
+    for options in ["", "--validation val.csv"] {
+        let train = |input: &str| {
+            let said =
+                folder.accepted(&format!("train {input} -o new.flow --family gaussian {options}"));
+            assert!(said.contains("far from all others"), "{said}");
+            fs::read(folder.path("new.flow")).unwrap()
+        };
+        assert_eq!(train("input.csv"), train("./moved.csv"));
+    }
+}
+
+#[test]
+fn a_constant_is_told_as_it_stands_in_the_file() {
+    let line = |k: usize| format!("101325,{},{}\n", (k as f64 * 0.7).sin(), (k as f64 * 1.3).cos());
+    let folder = folder("p,a,b\n".to_owned() + &(0..200).map(line).collect::<String>());
+    for offset in ["", "--offset p=101000", "--offset p=101325"] {
+        let said = folder.accepted(&format!("{TRAIN} --family gaussian {offset}"));
+        assert!(said.contains("column `p` is constant (101325): what is off it by"), "{said}");
+    }
+    let train = format!("{TRAIN} --family spline-coupling --epochs 1 --hidden 8");
+    let said = folder.accepted(&format!("{train} --periodic p=101000..102000"));
+    assert!(said.contains("is constant (101325): nothing is known of the rest of its"), "{said}");
+}
+
+#[test]
 fn a_killed_training_leaves_nothing() {
     let folder = folder(rows(2000));
     let before = fs::read_dir(folder.path("")).unwrap().count();
@@ -322,6 +369,8 @@ fn models() {
     newer[4] = 2;
     folder.write("newer.flow", &newer);
     folder.write("empty.flow", "");
+    let is_unix = fs::exists("/dev/zero").unwrap();
+    let endless = is_unix.then_some(("/dev/zero", "/dev/zero: not a flowlet model file"));
     let cases = [
         ("none.flow", "none.flow: cannot be read"),
         ("input.csv", "input.csv: "),
@@ -330,7 +379,7 @@ fn models() {
         ("altered.flow", "altered.flow: "),
         ("newer.flow", "newer.flow: "),
     ];
-    for (name, part) in cases {
+    for (name, part) in cases.into_iter().chain(endless) {
         for arguments in [
             format!("inspect {name}"),
             format!("sample {name} -o new.csv"),

@@ -113,8 +113,14 @@ fn headers() {
         (b"a, m;b, s\n1,5;2,5\n", &["columns are separated by `;`"]),
         (b"a\tb\n1\t2\n", &["columns are separated by tabs"]),
         (b"a|b\n1|2\n", &["columns are separated by `|`"]),
-        (b"a b\n1 2\n", &["line 1: is `a b`", "names between commas"]),
+        (b"a b\n1 2\n", &["line 1: is `a b` alone", "names between commas"]),
         (b"Logger of May\na,b\n1,2\n", &["line 1: is `Logger of May`", "above the header"]),
+        (b"Pump data,,\na,b,c\n1,2,3\n", &["line 1: is `Pump data` alone", "above the header"]),
+        (b",,,\na,b,c,d\n1,2,3,4\n", &["line 1: is a line of empty cells", "remove the line"]),
+        (b"Serial,12345\na,b\n1,2\n", &["line 1: is a row of data (`12345`)", "above it"]),
+        (b"\"a,b\"\n\"1,2\"\n", &["line 1: is `a,b` alone", "quotation marks around"]),
+        (b"a:b\n1:2\n", &["line 1: columns are separated by `:`"]),
+        (b"{\"a\": 1, \"b\": 2}\n", &["line 1: is `{\"a\": 1, \"b\": 2}` alone"]),
         (b"sep=,\na,b\n1,2\n", &["line 1: is a `sep=` line", "remove it"]),
         (b"\"sep=;\"\na;b\n1;2\n", &["line 1: is a `sep=` line"]),
         (b"# May, 2024\na,b\n1,2\n", &["line 1: begins with `#` like a comment"]),
@@ -135,10 +141,24 @@ fn rows_that_are_none() {
         (b"a,b\n1,2\n#3,4\n", &["line 3: begins with `#` like a comment"]),
         (b"a,b\n1,2\n# pump swapped\n3,4\n", &["line 3: begins with `#` like a comment"]),
         (b"a,b\n1,2\n; pump swapped\n3,4\n", &["line 3: begins with `;` like a comment"]),
-        (b"a,b\n1,2\n\nend\n", &["line 4: has 1 cell; expected 2"]),
-        (b"a,b\n1,2\na,b\n3,4\n", &["line 3: is a header again", "remove the line"]),
-        (b"\xef\xbb\xbfa,b\n1,2\n\xef\xbb\xbf\"a\",b\n3,4\n", &["line 3: is a header again"]),
-        (b"a,b\n1,2\nb,a\n3,4\n", &["line 3: is a header again"]),
+        (b"a,b\n1,2\n\nend\n", &["line 4: is `end`, one cell of text; expected 2 cells"]),
+        (b"a,b\n1,2\na,b\n3,4\n", &["line 3: holds the header again", "remove it"]),
+        (b"\xef\xbb\xbfa,b\n1,2\n\xef\xbb\xbf\"a\",b\n3,4\n", &["line 3: holds the header again"]),
+        (b"a,b\n1,2\nb,a\n3,4\n", &["line 3: holds the header again"]),
+        (b"a,b,c\n1,2,3\nA,B,d\n3,4,5\n", &["line 3: holds the header again"]),
+        (b"a,b,c\n1,2,3a,b,c\n3,4,5\n", &["line 2: holds the header again"]),
+        (b"a,b\n1,2\nend of log, all\n", &["line 3, column `a`: is `end of log`"]),
+        (
+            b"a,b\n1,2\n(9 rows affected)\n",
+            &["line 3: is `(9 rows affected)`", "remark", "2 cells"],
+        ),
+        (b"a,b\n1;2\n", &["line 2: columns are separated by `;`"]),
+        (b"EOF\na,b\n1,2\n", &["line 2: has 2 cells", "`EOF` alone", "remove lines above"]),
+        (b"a,b\n1,5,2\n2,6,3\n", &["line 2: has 3 cells; expected 2", "an index", "row.names"]),
+        (b"a,b\n%,bar\n1,2\n", &["line 2: is a row of text, `%` in column `a`", "units"]),
+        (b"a,b\n'1','2'\n", &["line 2, column `a`: is `'1'`, a number in quotation marks"]),
+        (b"a,b\n45%,12%\n", &["line 2, column `a`: is `45%`, a number with a unit"]),
+        (b"t,b\n2024-05-01 10:00:00,2\n", &["line 2, column `t`: is `2024-05-01 10:00:00`"]),
         (b"a,b\ndegC,bar\n1,2\n", &["line 2: is a row of text, `degC` in column `a`", "units"]),
         (b"a,b,c,d,e\n-,bar,,1,mm/s\n1,2,3,4,5\n", &["line 2: is a row of text, `bar`", "units"]),
         (b"a,b,c\n,bar,1\n1,2,3\n", &["line 2, column `b`: is `bar`"]),
@@ -183,6 +203,9 @@ fn other_encodings() {
         (b"temp \xb0C,b\n1,2\n", &["line 1: is not text in UTF-8", "0xb0, in Latin-1 `\u{b0}`"]),
         (b"a,b\n1,\xff3\n", &["line 2: is not text in UTF-8"]),
         (b"a,b\n1,2\n\n1,2\0\n", &["line 4: is not text in UTF-8: it holds a NUL byte"]),
+        (b"a,b\n1,2\n\0\0\0\0\0\0", &["line 3: is not text in UTF-8: it holds a NUL byte"]),
+        (b"\xff\xfe\0\0a\0\0\0", &["line 1: is not text in UTF-8: it is UTF-32"]),
+        (model(), &["line 1: is not text in UTF-8: it is a model file"]),
     ]);
 }
 
@@ -303,6 +326,18 @@ fn rows_that_lack_a_value_can_be_left_out() {
 }
 
 #[test]
+fn names_that_are_like_others_are_names_of_their_own() {
+    for header in ["temp,Temp", "🌡\u{fe0f},💨", "e\u{301},é", "--help,-o", "a\u{2028}seed=9,b"]
+    {
+        let names: Vec<&str> = header.split(',').collect();
+        let read = read(format!("{header}\n1,2\n"), Missing::Refuse).unwrap();
+        assert_eq!(read.names, names);
+    }
+    let said = read("🌡\u{fe0f},b\nwarm,\n2,3\n", Missing::Refuse).unwrap_err().to_string();
+    assert!(said.contains("in column `🌡\u{fe0f}`"), "{said}");
+}
+
+#[test]
 fn many_rows_left_out_are_told_in_one_line() {
     let text = "a,b\n".to_owned() + &"1,\n2,3\n".repeat(1000);
     let folder = Folder::new();
@@ -389,6 +424,15 @@ fn messages_are_short() {
     assert!(refused(&folder, TRAIN).contains("`note`; it has sensor_0, sensor_1"));
     let exclude = folder.command("train input.csv -o new --exclude").arg(&name).assert().code(1);
     assert!(exclude.get_output().stderr.len() < 500);
+    // So are warnings, here of a constant and of a running number.
+    let row = |k: usize| format!("{k},5,{},{}\n", (k as f64).sin(), (k as f64 * 1.3).cos());
+    let rows: String = (0..200).map(row).collect();
+    folder.write("input.csv", format!("{name},a{name},x,y\n{rows}"));
+    let said = folder.accepted("train input.csv -o new --family gaussian");
+    assert_eq!(said.matches("leave it out with --exclude").count(), 2, "{said}");
+    assert!(said.lines().all(|line| line.chars().count() < 500), "{said}");
+    // Finding the most similar name takes no time that grows with their lengths.
+    assert!(folder.command("score new rows.csv").assert().code(1).get_output().stderr.len() < 500);
 }
 
 /// A text cell that may hold anything but line breaks, and is no text that stands for a number.

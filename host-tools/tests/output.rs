@@ -217,8 +217,9 @@ fn streams_get_what_a_file_gets() {
             "flowlet VERB -o /dev/fd/1 > got",
             "flowlet VERB -o /dev/stdout | cat > got",
             "ln -s /dev/stdout link; flowlet VERB -o link > got",
-            "flowlet VERB -o /dev/fd/7 7> got",
+            "flowlet VERB -o /dev/fd/7 7>> got",
             "flowlet -qqq VERB -o /dev/stderr 2> got",
+            "flowlet VERB -o /dev/fd/7 7>&1 > /dev/null | cat > got",
             "mkfifo p; cat p > got & flowlet VERB -o p && wait && [ -p p ]",
             "flowlet VERB -o >(cat > part; mv part got); while [ ! -e got ]; do sleep .01; done",
         ] {
@@ -231,9 +232,10 @@ fn streams_get_what_a_file_gets() {
         for script in [
             "echo above > got; flowlet VERB -o - >> got; echo below >> got",
             "(echo above; flowlet VERB -o /dev/stdout; echo below) > got",
-            "(echo above >&7; flowlet VERB -o /dev/fd/7; echo below >&7) 7> got",
+            "(echo above >&7; flowlet VERB -o /dev/fd/7; echo below >&7) 7>> got",
             "(echo above >&2; flowlet -qqq VERB -o /dev/stderr; echo below >&2) 2> got",
         ] {
+            bash(&folder, "rm -f got");
             bash(&folder, &script.replace("VERB", &verb));
             let framed = [b"above\n", &expected[..], b"below\n"].concat();
             assert_eq!(fs::read(folder.path("got")).unwrap(), framed, "{verb}: {script}");
@@ -270,6 +272,78 @@ fn a_lost_result_is_an_error_and_a_lost_message_is_none() {
             let run = bash(&folder, &format!("flowlet {arguments} {closed}"));
             assert_eq!(run.status.code(), Some(code), "{arguments} {closed}");
         }
+    }
+}
+
+/// What is written to the same number later would overwrite it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_open_under_a_number_and_does_not_append_is_refused() {
+    let folder = folder();
+    for verb in verbs() {
+        let script = "(echo above >&7; flowlet VERB -o /dev/fd/7; echo $? >&7) 7> got";
+        let run = bash(&folder, &script.replace("VERB", &verb));
+        assert_eq!(fs::read(folder.path("got")).unwrap(), b"above\n1\n", "{verb}");
+        let said = text(&run.stderr);
+        assert!(said.contains("error: /dev/fd/7: cannot be written") && said.contains("7>> FILE"));
+    }
+}
+
+#[test]
+fn standard_output_that_is_open_for_reading_alone_is_refused() {
+    let folder = folder();
+    for verb in verbs().into_iter().map(|verb| verb + " -o -").chain(["inspect model.flow".into()])
+    {
+        let run = bash(&folder, &format!("flowlet {verb} 1< rows.csv"));
+        assert_eq!(run.status.code(), Some(1), "{verb}");
+        let said = text(&run.stderr);
+        assert!(said.contains("error: standard output: cannot be written"), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_file_sizes_is_an_error_like_a_full_disk() {
+    let folder = folder();
+    folder.write("old", "precious");
+    let before = names(&folder);
+    for verb in ["score model.flow rows.csv", "sample model.flow -n 1000"] {
+        let run = bash(&folder, &format!("ulimit -f 1; flowlet {verb} -o old"));
+        assert_eq!(run.status.code(), Some(1), "{verb}: {}", text(&run.stderr));
+        assert!(text(&run.stderr).contains("error: old: cannot be written: File too large"));
+        assert_eq!(
+            (names(&folder), fs::read(folder.path("old")).unwrap()),
+            (before.clone(), b"precious".to_vec())
+        );
+    }
+}
+
+#[test]
+fn what_the_system_refuses_is_said_in_its_words() {
+    let folder = folder();
+    for (script, said) in [
+        ("flowlet sample model.flow -o none/new", "its folder does not exist; make it first"),
+        ("flowlet sample model.flow -o none/", "it is a folder; name a file in it"),
+        ("ulimit -n 5; flowlet sample model.flow -o new", "Too many open files"),
+        ("mkdir gone; cd gone; rmdir ../gone; flowlet sample ../model.flow -o new", "No such file"),
+    ] {
+        let run = bash(&folder, script);
+        assert_eq!(run.status.code(), Some(1), "{script}");
+        assert!(text(&run.stderr).contains(said), "{script}: {}", text(&run.stderr));
+    }
+}
+
+#[test]
+fn half_a_model_is_an_error() {
+    let folder = folder();
+    let train = &verbs()[0];
+    for script in [
+        "{ sleep .3; flowlet VERB -o -; } | true; exit ${PIPESTATUS[0]}",
+        "{ sleep .3; flowlet VERB -o /dev/stdout; } | true; exit ${PIPESTATUS[0]}",
+    ] {
+        let run = bash(&folder, &script.replace("VERB", train));
+        assert_eq!(run.status.code(), Some(1), "{script}");
+        assert!(text(&run.stderr).contains("cannot be written: Broken pipe"), "{script}");
     }
 }
 
@@ -325,7 +399,7 @@ fn an_interruption_leaves_no_file() {
     let folder = folder();
     folder.write("old", "precious");
     let before = names(&folder);
-    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
         for arguments in [
             "sample model.flow -n 100000000 -o old",
             "score model.flow - -o old",

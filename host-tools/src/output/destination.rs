@@ -10,30 +10,38 @@ const MOST_LINKS: usize = 40;
 /// Where an output goes.
 #[derive(Debug)]
 pub enum Destination {
-    /// What is open already under a number: 1 is standard output, 2 standard error.
-    Descriptor(u16),
-    /// A pipe or a device, which takes the bytes as they come.
+    /// Standard output or error, which are open already.
+    Standard(Standard),
+    /// A pipe, a device or a file that is only appended to, which take the bytes as they come.
     Special(PathBuf),
     /// A regular file, there or not, behind all links.
     File(PathBuf),
 }
 
-impl Destination {
-    /// Standard output.
-    pub const OUTPUT: Self = Self::Descriptor(1);
+/// A standard stream that is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standard {
+    /// `-`, `/dev/stdout` or `/dev/fd/1`.
+    Output,
+    /// `/dev/stderr` or `/dev/fd/2`.
+    Error,
+}
 
+impl Destination {
     /// What `path` stands for; `-` is standard output. Refuses what cannot be written, and opens
     /// nothing: the reader of a pipe would take its closing for the end.
     pub fn of(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self::OUTPUT);
+            return Self::standard(Standard::Output);
         }
         // Links are followed one by one: whole, /dev/stdout is the file behind it, or no path.
         let mut target = path.to_path_buf();
         for _ in 0..MOST_LINKS {
-            if let Some(number) = system::descriptor(&target) {
-                system::check_descriptor(number)?;
-                return Ok(Self::Descriptor(number));
+            match system::descriptor(&target) {
+                Some(1) => return Self::standard(Standard::Output),
+                Some(2) => return Self::standard(Standard::Error),
+                Some(number) => return system::numbered(number, target),
+                None => {}
             }
             match fs::read_link(&target) {
                 Ok(link) => target = folder(&target).join(link),
@@ -41,15 +49,23 @@ impl Destination {
             }
         }
         match fs::metadata(&target) {
-            Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if found.is_dir() => Err(is_a_folder()),
             Ok(found) => {
                 system::check_writable(&target, &found)?;
                 Ok(if found.is_file() { Self::File(target) } else { Self::Special(target) })
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Err(_) if names_a_folder(&target) => Err(io::ErrorKind::IsADirectory.into()),
+            Err(_) if names_a_folder(&target) => Err(is_a_folder()),
+            Err(error) if !folder(&target).exists() => {
+                Err(io::Error::new(error.kind(), "its folder does not exist; make it first"))
+            }
             Err(_) => Ok(Self::File(target)),
         }
+    }
+
+    fn standard(stream: Standard) -> io::Result<Self> {
+        system::check_standard(stream)?;
+        Ok(Self::Standard(stream))
     }
 
     /// Whether this is the file that is read as `input`, however either is spelled; `-` is standard
@@ -75,15 +91,15 @@ fn names_a_folder(path: &Path) -> bool {
     !path.file_name().is_some_and(ends)
 }
 
-/// The file open as `number`, to be written or asked about.
-#[cfg(unix)]
-pub use system::open_descriptor;
+fn is_a_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it")
+}
 
 #[cfg(unix)]
 mod system {
-    use super::{Destination, Metadata, Path, folder, fs, io};
+    use super::{Destination, Metadata, Path, PathBuf, Standard, folder, fs, io};
     use std::fs::File;
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::AsFd;
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
     use rustix::fs::{Access, OFlags};
@@ -100,14 +116,43 @@ mod system {
         own.any(|own| own == folder).then_some(number)
     }
 
-    pub fn open_descriptor(number: u16) -> io::Result<File> {
-        // SAFETY: It is borrowed for this one call, which refuses a number that is not open.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(number.into()) };
-        Ok(borrowed.try_clone_to_owned()?.into())
+    /// What is open under a number that is neither 1 nor 2.
+    ///
+    /// Opened by its path it is the same pipe or device, but a file has a second place to write at:
+    /// what others write to the number would overwrite what we write, unless all append.
+    pub fn numbered(number: u16, path: PathBuf) -> io::Result<Destination> {
+        let found = fs::metadata(&path)?;
+        check_writable(&path, &found)?;
+        let flags = flags(number);
+        if flags & OFlags::ACCMODE == OFlags::RDONLY {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        match !found.is_file() || flags.contains(OFlags::APPEND) {
+            true => Ok(Destination::Special(path)),
+            false => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "{number} is a file that is not appended to; write {number}>> FILE, or name the file"
+                ),
+            )),
+        }
     }
 
-    pub fn check_descriptor(number: u16) -> io::Result<()> {
-        let flags = rustix::fs::fcntl_getfl(open_descriptor(number)?.as_fd())?;
+    /// How a descriptor was opened. Where the system does not tell, as if for appending: there
+    /// /dev/fd gives the descriptor itself.
+    fn flags(number: u16) -> OFlags {
+        let told = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = told.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok());
+        flags.map_or(OFlags::WRONLY | OFlags::APPEND, OFlags::from_bits_retain)
+    }
+
+    /// Refuses a stream that was opened for reading alone, whose writes the standard library drops.
+    pub fn check_standard(stream: Standard) -> io::Result<()> {
+        let flags = match stream {
+            Standard::Output => rustix::fs::fcntl_getfl(io::stdout())?,
+            Standard::Error => rustix::fs::fcntl_getfl(io::stderr())?,
+        };
         match flags & OFlags::ACCMODE {
             OFlags::RDONLY => Err(io::ErrorKind::PermissionDenied.into()),
             _ => Ok(()),
@@ -123,30 +168,38 @@ mod system {
 
     pub fn is_same(output: &Destination, input: &Path) -> bool {
         let output = match output {
-            Destination::Descriptor(number) => metadata(*number),
+            Destination::Standard(Standard::Output) => metadata(&io::stdout()),
+            Destination::Standard(Standard::Error) => metadata(&io::stderr()),
             Destination::Special(path) | Destination::File(path) => fs::metadata(path),
         };
-        let input = if input == Path::new("-") { metadata(0) } else { fs::metadata(input) };
+        let input = match input == Path::new("-") {
+            true => metadata(&io::stdin()),
+            false => fs::metadata(input),
+        };
         let file = |found: io::Result<Metadata>| {
             found.ok().filter(Metadata::is_file).map(|found| (found.dev(), found.ino()))
         };
         file(output).is_some_and(|output| file(input) == Some(output))
     }
 
-    fn metadata(number: u16) -> io::Result<Metadata> {
-        open_descriptor(number)?.metadata()
+    fn metadata(stream: &impl AsFd) -> io::Result<Metadata> {
+        File::from(stream.as_fd().try_clone_to_owned()?).metadata()
     }
 }
 
 #[cfg(not(unix))]
 mod system {
-    use super::{Destination, Metadata, Path, io};
+    use super::{Destination, Metadata, Path, PathBuf, Standard, io};
 
     pub fn descriptor(_path: &Path) -> Option<u16> {
         None
     }
 
-    pub fn check_descriptor(_number: u16) -> io::Result<()> {
+    pub fn numbered(_number: u16, path: PathBuf) -> io::Result<Destination> {
+        Ok(Destination::Special(path))
+    }
+
+    pub fn check_standard(_stream: Standard) -> io::Result<()> {
         Ok(())
     }
 

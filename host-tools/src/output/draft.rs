@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::destination::{Destination, folder};
+use super::destination::{Destination, Standard, folder};
 use super::temporary;
 use crate::error::{Error, Result};
 
 /// What `-` is called.
-pub(super) const STANDARD_OUTPUT: &str = "standard output";
+const STANDARD_OUTPUT: &str = "standard output";
 
 /// A file under a temporary name in its own folder, until it is complete.
 ///
@@ -42,7 +42,7 @@ impl Name {
     pub(super) fn refusal(&self, source: io::Error) -> Error {
         match self.is_stream {
             true => Error::Output { name: shown(&self.path), source },
-            false => Error::Write { path: self.path.clone(), source },
+            false => Error::Write { path: shown(&self.path), source },
         }
     }
 }
@@ -69,7 +69,7 @@ impl Draft {
         match destination {
             Destination::File(target) => temporary(target).map(drop),
             // Opened once, when there is something to write.
-            Destination::Descriptor(_) | Destination::Special(_) => Ok(()),
+            Destination::Standard(_) | Destination::Special(_) => Ok(()),
         }
         .map_err(|source| name.refusal(source))
     }
@@ -102,13 +102,9 @@ impl Draft {
 fn open(destination: Destination) -> io::Result<Place> {
     let stream: Box<dyn Write> = match destination {
         Destination::File(target) => return temporary(target),
-        Destination::Special(path) => Box::new(File::options().write(true).open(path)?),
-        Destination::Descriptor(2) => Box::new(io::stderr()),
-        #[cfg(unix)]
-        Destination::Descriptor(number) if number != 1 => {
-            Box::new(super::destination::open_descriptor(number)?)
-        }
-        Destination::Descriptor(_) => Box::new(io::stdout()),
+        Destination::Special(path) => Box::new(File::options().append(true).open(path)?),
+        Destination::Standard(Standard::Error) => Box::new(io::stderr()),
+        Destination::Standard(Standard::Output) => Box::new(io::stdout()),
     };
     Ok(Place::Stream(stream))
 }

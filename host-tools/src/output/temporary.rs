@@ -1,7 +1,7 @@
 //! Files under a temporary name, which nothing leaves behind: neither an error nor a panic, nor
 //! Ctrl-C, nor a kill that can be caught.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,18 +19,19 @@ fn made() -> MutexGuard<'static, Vec<PathBuf>> {
 /// file.
 pub fn create(folder: &Path, replaced: Option<&Metadata>) -> io::Result<NamedTempFile> {
     remove_when_interrupted();
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".flowlet-");
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
-    if replaced.is_none() {
-        use std::os::unix::fs::PermissionsExt;
-        // The system takes away what the umask says.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    if replaced.is_some() {
+        use std::os::unix::fs::OpenOptionsExt;
+        // What was not for all eyes is not for a moment.
+        options.mode(0o600);
     }
     // Held meanwhile, so that an interruption finds either no file or its name.
     let mut made = made();
-    // The library's own message names the temporary file, which no user knows.
-    let file = builder.tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
+    let mut builder = tempfile::Builder::new();
+    // Opened here, since the library's errors name the temporary file, which no user knows.
+    let file = builder.prefix(".flowlet-").make_in(folder, |path| options.open(path))?;
     made.push(file.path().into());
     drop(made);
     #[cfg(unix)]
@@ -63,15 +64,19 @@ fn inherit(file: &NamedTempFile, folder: &Path, replaced: &Metadata) -> io::Resu
 /// Removes the files before a signal ends the process.
 #[cfg(unix)]
 fn remove_when_interrupted() {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
-    use std::sync::Once;
+    use std::sync::{Arc, Once};
 
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let hang_up = if is_left_to_us(SIGHUP) { &[SIGHUP][..] } else { &[] };
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM].iter().chain(hang_up)) else { return };
+        // Caught, it leaves the write that broke a limit to fail as on a full disk.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+        let others = [SIGHUP, SIGQUIT].into_iter().filter(|signal| is_left_to_us(*signal));
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM].into_iter().chain(others)) else {
+            return;
+        };
         let wait = move || {
             let Some(signal) = signals.forever().next() else { return };
             // Not released: no further file appears.

@@ -8,7 +8,7 @@ pub enum CellFault {
     /// Nothing, or a word for nothing.
     #[error("is a missing value ({}): fill it or remove the row, or leave out all rows that lack a value with --missing drop", shown(.0))]
     Missing(String),
-    /// An infinity.
+    /// An infinity, which something measured or computed: no missing value.
     #[error("is infinite (`{}`); expected a finite number: remove the row or repair the sensor", excerpt(.0))]
     Infinite(String),
     /// A number beyond f32.
@@ -26,6 +26,12 @@ pub enum CellFault {
     /// A dash for a minus.
     #[error("is `{}`, with a typographic minus; expected a hyphen, `-`", excerpt(.0))]
     Minus(String),
+    /// A number in quotation marks within the cell.
+    #[error("is `{}`, a number in quotation marks of its own; expected the number alone", excerpt(.0))]
+    Quoted(String),
+    /// A number and what it counts.
+    #[error("is `{}`, a number with a unit behind it; expected the number alone, and the unit in the column's name", excerpt(.0))]
+    WithUnit(String),
     /// Any other text.
     #[error("is `{}`; expected a finite number: repair the cell, or train without a text column (--exclude)", excerpt(.0))]
     Text(String),
@@ -49,12 +55,14 @@ pub fn number(text: &str) -> Result<f64, CellFault> {
         Ok(_) if text.contains(|c: char| c.is_ascii_digit()) => CellFault::TooLarge,
         Ok(_) => CellFault::Infinite,
         Err(_) if is_missing(text) => CellFault::Missing,
-        Err(_) if INFINITE.contains(&text) => CellFault::Infinite,
+        Err(_) if is_infinite(text) => CellFault::Infinite,
         Err(_) if is_number(&text.replace(DASHES, "-")) => CellFault::Minus,
         Err(_) => match (has_decimal_comma(text), has_thousands(text)) {
             (true, true) => CellFault::Comma,
             (true, false) => CellFault::DecimalComma,
             (false, true) => CellFault::Thousands,
+            (false, false) if is_number(text.trim_matches(QUOTES)) => CellFault::Quoted,
+            (false, false) if has_unit(text) => CellFault::WithUnit,
             (false, false) => CellFault::Text,
         },
     };
@@ -71,58 +79,78 @@ pub fn is_data(text: &str) -> bool {
     let is_number = match number(text) {
         Ok(_) => true,
         Err(fault) => {
-            !matches!(fault, CellFault::Text(_) | CellFault::Missing(_) | CellFault::Infinite(_))
+            use CellFault::{Infinite, Missing, Text, WithUnit};
+            !matches!(fault, Text(_) | Missing(_) | Infinite(_) | WithUnit(_))
         }
     };
     is_number || is_time
 }
 
-/// What programs write for a missing value, in small letters.
-const MISSING: [&str; 34] = [
+/// What people and programs write for a missing value: the letters of it, small ones.
+const MISSING: [&str; 22] = [
     "",
     "na",
-    "n/a",
-    "n.a.",
     "nan",
-    "<na>",
-    "#na",
-    "#n/a",
-    "#n/a n/a",
+    "nat",
+    "nana",
+    "nanind",
+    "nansnan",
+    "nd",
+    "nv",
+    "ka",
     "null",
-    "(null)",
-    "\\n",
-    "none",
-    "nil",
     "nul",
+    "nil",
+    "none",
     "missing",
+    "undef",
     "undefined",
-    "no data",
+    "unknown",
+    "empty",
     "nodata",
-    "-",
-    "--",
-    "---",
-    "–",
-    "—",
-    "?",
-    ".",
-    "1.#qnan",
-    "-1.#qnan",
-    "1.#ind",
-    "-1.#ind",
-    "#div/0!",
-    "#value!",
-    "#ref!",
-    "#num!",
+    "novalue",
+    "notavailable",
 ];
 
-/// Infinity as it is written by old C programs and in mathematics.
-const INFINITE: [&str; 5] = ["1.#INF", "-1.#INF", "∞", "-∞", "+∞"];
+/// Marks around those letters, as in `n/a`, `<NA>`, `(null)` or `--`.
+const MARKS: &str = "#<>()[]{}/\\.…-–—_?*\"'";
 
 /// Dashes in the place of a minus.
-const DASHES: [char; 3] = ['\u{2212}', '\u{2013}', '\u{2014}'];
+const DASHES: [char; 8] = [
+    '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}', '\u{fe63}', '\u{ff0d}',
+];
+
+/// Quotation marks that are no part of CSV.
+const QUOTES: [char; 10] = ['"', '\'', '`', '´', '‘', '’', '“', '”', '„', '‚'];
 
 fn is_missing(text: &str) -> bool {
-    MISSING.contains(&text.to_lowercase().as_str())
+    let is_mark = |c: char| MARKS.contains(c) || c.is_whitespace();
+    let letters = || text.chars().filter(|c| !is_mark(*c)).flat_map(char::to_lowercase);
+    let is_word = text.chars().count() <= 20
+        && text != "#"
+        && MISSING.iter().any(|word| word.chars().eq(letters()));
+    // Spreadsheets write #DIV/0! or #NAME?, in any language, and old C programs 1.#QNAN or -1.#IND00.
+    let is_error = text.starts_with('#') && text.ends_with(['!', '?']) && !text.contains(' ');
+    let number = text.trim_start_matches(['-', '+']);
+    is_word
+        || is_error
+        || text == "\\N"
+        || ["1.#QNAN", "1.#SNAN", "1.#IND"].iter().any(|c| number.starts_with(c))
+}
+
+/// Whether a text stands for infinity as old C programs or mathematics write it.
+fn is_infinite(text: &str) -> bool {
+    let size = text.trim_start_matches(['-', '+']).trim_start_matches(DASHES);
+    matches!(size, "∞" | "oo") || size.starts_with("1.#INF") || size.eq_ignore_ascii_case("inf.")
+}
+
+/// Whether a text is a number and then a unit, such as `23.5 C` or `45%`. Units may begin with
+/// digits too, as `1/min` does.
+fn has_unit(text: &str) -> bool {
+    let number = text.trim_end_matches(|c: char| !c.is_ascii_digit() && c != '.');
+    let unit = text[number.len()..].trim_start();
+    let is_unit = unit.starts_with(|c: char| c.is_alphabetic() || "%°′″Ω".contains(c));
+    is_unit && is_number(number)
 }
 
 fn is_number(text: &str) -> bool {
@@ -175,18 +203,33 @@ mod tests {
             Err(CellFault::Thousands(_)) => "thousands",
             Err(CellFault::Comma(_)) => "comma",
             Err(CellFault::Minus(_)) => "minus",
+            Err(CellFault::Quoted(_)) => "quoted",
+            Err(CellFault::WithUnit(_)) => "unit",
             Err(CellFault::Text(_) | CellFault::Label(_)) => "text",
         };
         for (fault, texts) in [
             ("number", &["1", "-2.5e-3", "+.5", "1e-400", "3.4e38"][..]),
             ("missing", &["", "NA", "n/a", "NaN", "-nan", "NULL", "None", "-", "?", "#N/A"]),
-            ("infinite", &["inf", "-Infinity", "1.#INF"]),
+            (
+                "missing",
+                &["<NA>", "(null)", "[NULL]", "N / A", "n.d.", "\\N", "NaT", "-nan(ind)", "***"],
+            ),
+            (
+                "missing",
+                &["1.#QNAN0", "-1.#IND00", "#DIV/0!", "#WERT!", "#NAME?", "#NV", "…", "''"],
+            ),
+            ("infinite", &["inf", "-Infinity", "1.#INF00", "−∞", "∞"]),
             ("too large", &["1e39", "-1e400"]),
             ("decimal comma", &["43,86", "-0,5", ",5", "1.234,56", "1 234,5", "1,2345", "2,5e-3"]),
             ("thousands", &["1,234.5", "1,234,567", "1 234.5", "1'234", "1_000", "1.234.567"]),
             ("comma", &["2,287", "-1,013"]),
-            ("minus", &["−5.2", "–1"]),
-            ("text", &["on", "True", "0x1F", "45%", "23.5 C", "1,2,3", "12 30", "a,5", ","]),
+            ("minus", &["−5.2", "–1", "‑3", "－2"]),
+            ("quoted", &["'1.5'", "'1.5", "“43.86”", "\"1\""]),
+            ("unit", &["45%", "23.5 C", "-4°C", "5V", "1.5 mm"]),
+            (
+                "text",
+                &["on", "True", "0x1F", "1/min", "1,2,3", "12 30", "a,5", ",", "#", "%", "ok"],
+            ),
         ] {
             for text in texts {
                 assert_eq!(found(text), fault, "{text}");
@@ -199,7 +242,7 @@ mod tests {
         for data in ["43.86", "-1", "1e3", "43,86", "2024-05-01T10:00:00Z", "01.05.2024 10:00"] {
             assert!(is_data(data), "{data}");
         }
-        for name in ["temp", "Na", "inf", "", "v1", "speed, rpm", "-", "10-20"] {
+        for name in ["temp", "Na", "inf", "", "v1", "speed, rpm", "-", "10-20", "5V", "1st"] {
             assert!(!is_data(name), "{name}");
         }
     }

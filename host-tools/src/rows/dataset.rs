@@ -14,6 +14,8 @@ pub struct Dataset {
     pub values: Vec<f64>,
     /// Of each row, its line in the file, from 1.
     pub lines: Vec<u64>,
+    /// Rows of the file, with those that were left out.
+    pub read: u64,
 }
 
 impl Dataset {
@@ -51,6 +53,7 @@ impl Dataset {
             names: self.names.clone(),
             values: places.iter().flat_map(row).copied().collect(),
             lines: places.iter().map(|place| self.lines[*place]).collect(),
+            read: self.read,
         }
     }
 
@@ -89,6 +92,6 @@ impl Table {
         }
         self.check_rows()?;
         self.warn();
-        Ok(Dataset { path: self.path().into(), names, values, lines })
+        Ok(Dataset { path: self.path().into(), names, values, lines, read: self.rows() })
     }
 }

@@ -38,7 +38,7 @@ pub enum LineFault {
     },
     /// Numbers where names belong.
     #[error(
-        "is a row of data (`{}`), no header; expected a header with the feature names: add one, and name no column like a number",
+        "is a row of data (`{}`), no header; expected a header with the feature names: add one, or remove what stands above it, and name no column like a number",
         excerpt(data)
     )]
     NoHeader {
@@ -54,15 +54,18 @@ pub enum LineFault {
         /// What was found.
         separator: char,
     },
-    /// A sentence, or names between blanks.
+    /// A sentence, or names that no commas separate.
     #[error(
-        "is `{}`; expected a header with the feature names between commas: convert the file, and remove lines above the header",
+        "is `{}` alone; expected a header with the feature names between commas: convert the file, and remove lines above the header or quotation marks around all of it",
         excerpt(name)
     )]
     OneName {
-        /// The whole line.
+        /// The only name.
         name: String,
     },
+    /// Commas between nothing.
+    #[error("is a line of empty cells; expected a header with the feature names: remove the line")]
+    NoNames,
     /// A first column without a name.
     #[error(
         "column 1 has no name, like the index (a row number) that pandas writes: write the file with index=False, or name the column and leave it out with --exclude"
@@ -125,12 +128,44 @@ pub enum LineFault {
         /// Whether the line has quotation marks.
         is_quoted: bool,
     },
+    /// A row in one cell, below a header of several.
+    #[error(
+        "is `{}`, one cell of text; expected {expected} cells as in the header: remove the line if it is a remark",
+        excerpt(text)
+    )]
+    Remark {
+        /// The cell.
+        text: String,
+        /// Columns.
+        expected: usize,
+    },
+    /// A row of several cells below one name.
+    #[error(
+        "has {found} cells, and above it stands `{}` alone; expected a header with the feature names: remove lines above it",
+        excerpt(title)
+    )]
+    Title {
+        /// What stands above.
+        title: String,
+        /// Cells found.
+        found: usize,
+    },
+    /// A cell more than the header's in the first row, which begins like a running number.
+    #[error(
+        "has {found} cells; expected {expected} as in the header: if the first is an index (a row name) without a name, as R writes it, write the file with row.names = FALSE, or name the column and leave it out with --exclude"
+    )]
+    RowNames {
+        /// Cells found.
+        found: usize,
+        /// Columns.
+        expected: usize,
+    },
     /// The names once more.
-    #[error("is a header again, as where files were put behind each other: remove the line")]
+    #[error("holds the header again, as where files were put behind each other: remove it")]
     HeaderAgain,
     /// The units of the columns.
     #[error(
-        "is a row of text, `{}` in column `{}`, like the units of the columns; expected numbers: remove the line",
+        "is a row of text, `{}` in column `{}`, perhaps the units of the columns; expected numbers: remove the line, or leave out columns of text with --exclude",
         excerpt(unit),
         excerpt(column)
     )]
@@ -143,15 +178,17 @@ pub enum LineFault {
 }
 
 /// Most characters of a unit.
-const LONGEST_UNIT: usize = 20;
+const LONGEST_UNIT: usize = 40;
 
-/// Separators that other programs write, and what they are called.
+/// Separators that other programs write.
 const SEPARATORS: [char; 3] = [';', '\t', '|'];
+/// Those that are rare, and stand in names too.
+const RARE_SEPARATORS: [char; 6] = [':', '^', '~', '，', '\u{1}', '\u{1f}'];
 
 fn plural(separator: char) -> String {
     match separator {
         '\t' => "tabs".into(),
-        separator => format!("`{separator}`"),
+        separator => format!("`{}`", excerpt(&separator.to_string())),
     }
 }
 
@@ -161,18 +198,32 @@ pub(super) fn check_header(line: &str, names: &[String]) -> Result<(), LineFault
         return Err(LineFault::SepLine);
     }
     // A column of running numbers may be called #.
-    if let Some(mark) =
-        comment_mark(line, &["#", "//", "% "]).filter(|mark| names[0] != *mark || names.len() == 1)
+    if let Some(mark) = comment_mark(line, &["#", "//", "% ", "; "])
+        .filter(|mark| names[0] != *mark || names.len() == 1)
     {
         return Err(LineFault::Comment { mark });
     }
     if let [name] = names {
-        if let Some(separator) = SEPARATORS.into_iter().find(|c| name.contains(*c)) {
+        let is_there = |separator: &char| name.contains(*separator);
+        if let Some(separator) = SEPARATORS.into_iter().find(is_there) {
             return Err(LineFault::Separator { separator });
         }
-        if name.contains(char::is_whitespace) {
+        if name.contains(|c: char| c.is_whitespace() || c == ',') {
             return Err(LineFault::OneName { name: name.clone() });
         }
+        if let Some(separator) = RARE_SEPARATORS.into_iter().find(is_there) {
+            return Err(LineFault::Separator { separator });
+        }
+    }
+    if line.starts_with('{') || line.starts_with("[{") {
+        return Err(LineFault::OneName { name: line.into() });
+    }
+    match names.iter().filter(|name| !name.is_empty()).count() {
+        0 => return Err(LineFault::NoNames),
+        1 if names.len() > 2 && !names[0].is_empty() => {
+            return Err(LineFault::OneName { name: names[0].clone() });
+        }
+        _ => {}
     }
     if let Some(data) = names.iter().find(|name| cell::is_data(name)) {
         return Err(LineFault::NoHeader { data: data.clone() });
@@ -222,13 +273,22 @@ impl Row<'_> {
     /// What is wrong with a row of another number of cells than the header's.
     pub fn ragged(&self) -> LineFault {
         let (found, expected) = (self.record.count(), self.names.len());
+        let first = self.record.cell(0);
         let is_whole = |cell: &str| cell.parse::<i64>().is_ok();
-        if let Some(fault) = self.separator().or_else(|| self.comment()) {
+        if let Some(fault) =
+            self.header_again().or_else(|| self.comment()).or_else(|| self.separator())
+        {
             fault
+        } else if found == 1 && !first.is_empty() && cell::number(first).is_err() {
+            LineFault::Remark { text: first.into(), expected }
         } else if found == 2 * expected && self.record.cells().all(is_whole) {
             LineFault::DecimalCommas { found, expected }
+        } else if let [title] = self.names {
+            LineFault::Title { title: title.clone(), found }
         } else if found > expected && self.record.cells().skip(expected).all(str::is_empty) {
             LineFault::TrailingComma
+        } else if self.is_first && found == expected + 1 && matches!(first, "0" | "1") {
+            LineFault::RowNames { found, expected }
         } else {
             LineFault::Ragged { found, expected, is_quoted: self.line.contains('"') }
         }
@@ -243,23 +303,29 @@ impl Row<'_> {
     }
 
     fn comment(&self) -> Option<LineFault> {
-        let is_missing = matches!(cell::number(self.record.cell(0)), Err(CellFault::Missing(_)));
-        let mark = comment_mark(self.line, &["#", "//", "%", ";"]).filter(|_| !is_missing)?;
-        Some(LineFault::Comment { mark })
+        let first = self.record.cell(0);
+        let mark = comment_mark(self.line, &["#", "//", "%", ";"])?;
+        // A first cell may be the missing value #N/A, or the unit %.
+        let is_cell = first == mark || matches!(cell::number(first), Err(CellFault::Missing(_)));
+        (!is_cell || self.record.count() == 1).then_some(LineFault::Comment { mark })
     }
 
-    /// Names in any order, since files that were put together may differ in it.
+    /// All names but one at most, in any order and letters of any size, since files that were put
+    /// together may differ in them. The last row of the first file may stand in the same line.
     fn header_again(&self) -> Option<LineFault> {
-        let names: HashSet<&str> = self.names.iter().map(String::as_str).collect();
-        let is_header = self.record.cells().all(|cell| names.contains(cell));
-        is_header.then_some(LineFault::HeaderAgain)
+        let names: HashSet<String> = self.names.iter().map(|name| name.to_lowercase()).collect();
+        let found = self.record.cells().filter(|cell| names.contains(&cell.to_lowercase())).count();
+        let enough = self.names.len().saturating_sub(1).max(2).min(self.names.len());
+        (found >= enough).then_some(LineFault::HeaderAgain)
     }
 
-    /// A separator that row and header have equally often.
+    /// A separator that row and header have equally often, or that makes the row's only cell as
+    /// many as the header's.
     fn separator(&self) -> Option<LineFault> {
         let is_separator = |separator: &char| {
             let [header, row] = [self.header, self.line].map(|line| unquoted(line, *separator));
-            header > 0 && header == row
+            let is_whole_row = self.record.count() == 1 && row + 1 == self.names.len();
+            row > 0 && (header == row || is_whole_row)
         };
         let separator = SEPARATORS.into_iter().find(is_separator)?;
         Some(LineFault::Separator { separator })
@@ -270,9 +336,7 @@ impl Row<'_> {
         let (mut texts, mut ones) = (Vec::new(), 0);
         for column in columns.iter().copied().filter(|_| self.is_first) {
             match (self.record.cell(column), cell::number(self.record.cell(column))) {
-                (unit, Err(CellFault::Text(_))) if unit.chars().count() <= LONGEST_UNIT => {
-                    texts.push(column);
-                }
+                (unit, Err(CellFault::Text(_))) if is_unit(unit) => texts.push(column),
                 (_, Err(CellFault::Missing(_))) => {}
                 ("1", _) => ones += 1,
                 _ => return None,
@@ -282,6 +346,13 @@ impl Row<'_> {
         let unit = self.record.cell(column).into();
         Some(LineFault::Units { unit, column: self.names[column].clone() })
     }
+}
+
+/// Whether a text may be a unit: short, with a letter or such a sign, and no time.
+fn is_unit(text: &str) -> bool {
+    text.chars().count() <= LONGEST_UNIT
+        && text.contains(|c: char| c.is_alphabetic() || "%‰°$€".contains(c))
+        && !cell::is_data(text)
 }
 
 /// Which of `marks` a line begins with, as a comment does.

@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
+use flowlet::write::Feature;
+
 use crate::error::Result;
+use crate::message::{self, excerpt, word};
 use crate::rows::copies::{self, Copies};
 use crate::rows::damage::{self, Damage, Fence};
 use crate::rows::dataset::Dataset;
@@ -15,6 +18,8 @@ use crate::rows::standardise::{self, Column, Spread};
 
 /// Distinct rows below which their number is told.
 const FEW_DISTINCT: usize = 100;
+/// What a model file calls the rows of a validation file: it holds no path.
+const VALIDATION: &str = "validation";
 /// Share of a validation file's rows that may stand in the training file too.
 const COMMON: f64 = 0.05;
 
@@ -61,10 +66,10 @@ pub fn prepare(
     if let Some(validation) = &validation {
         notes.common(validation, &training);
     }
-    let mut training = notes.distinct(training);
-    let mut validation = validation.map(|validation| notes.distinct(validation));
+    let mut training = notes.distinct(training, "training");
+    let mut validation = validation.map(|validation| notes.distinct(validation, VALIDATION));
     let fences = fences(&training, &request.roles.periods)?;
-    let damage = notes.damage(&training, &fences, request.wild);
+    let damage = notes.damage(&training, &fences, request.wild, "training");
     let beside = validation.as_ref().map(|rows| notes.damage_beside(rows, &fences, request.wild));
     for period in &request.roles.periods {
         let column = training.column(&period.column)?;
@@ -93,7 +98,8 @@ pub fn prepare(
         _ => {
             let split = split::divide(&rows, request.division, request.seed)?;
             let count = split.early_stopping.lines.len() + split.held_out.lines.len();
-            log::info!("{}: {count} rows are set aside for validation", training.path);
+            let path = message::path(&training.path);
+            log::info!("{path}: {count} rows are set aside for validation");
             split
         }
     };
@@ -123,7 +129,8 @@ fn tame(dataset: &Dataset, column: usize, fences: &[Fence]) -> Vec<f64> {
     ascending
 }
 
-/// Tells what is odd, at once, since it may be why an error follows, and collects the facts.
+/// Tells what is odd and what follows from it, at once, since it may be why an error follows, and
+/// collects it for the model file.
 #[derive(Default)]
 struct Notes {
     facts: Vec<(&'static str, String)>,
@@ -151,17 +158,19 @@ impl Notes {
             self.warn(format!(
                 "{}: {common} of its {rows} rows stand in {} too: the threshold comes from rows that \
                  the model has seen, and fresh rows will raise more false alarms",
-                validation.path, training.path
+                message::path(&validation.path),
+                message::path(&training.path)
             ));
         }
     }
 
     /// The rows of `dataset`, each once if it holds copies.
-    fn distinct(&mut self, dataset: Dataset) -> Dataset {
+    fn distinct(&mut self, dataset: Dataset, part: &str) -> Dataset {
         let copies = Copies::find(&dataset);
-        let (rows, distinct, path) = (copies.rows(), copies.distinct, &dataset.path);
+        let (rows, distinct) = (copies.rows(), copies.distinct);
+        let path = message::path(&dataset.path);
         if copies.are_copies {
-            self.fact("distinct_rows", format!("{distinct} of {rows} in {path}"));
+            self.fact("distinct_rows", format!("{distinct} of {rows} in {part}"));
             self.warn(format!(
                 "{path}: only {distinct} of its {rows} rows are distinct, the others are copies: \
                  each is used once"
@@ -169,7 +178,7 @@ impl Notes {
             return dataset.part(&copies.places());
         }
         if distinct < FEW_DISTINCT && 2 * distinct < rows {
-            self.fact("distinct_rows", format!("{distinct} of {rows} in {path}"));
+            self.fact("distinct_rows", format!("{distinct} of {rows} in {part}"));
             self.warn(format!(
                 "{path}: only {distinct} of its {rows} rows are distinct: a density has little to \
                  learn from them"
@@ -178,13 +187,13 @@ impl Notes {
         dataset
     }
 
-    fn damage(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
+    fn damage(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild, part: &str) -> Damage {
         let damage = Damage::find(dataset, fences);
         if damage.rows.is_empty() {
             return damage;
         }
-        let (rows, path) = (damage.rows.len(), &dataset.path);
-        self.fact("wild_rows", format!("{rows} in {path}"));
+        let (rows, path) = (damage.rows.len(), message::path(&dataset.path));
+        self.fact("wild_rows", format!("{rows} in {part}"));
         let have = if rows == 1 { "row has" } else { "rows have" };
         let what = format!("{path}: {rows} {have} a value apart from the usual ones: {damage}");
         if wild == Wild::Keep {
@@ -200,16 +209,17 @@ impl Notes {
     /// Of a validation file, by the fences of the training rows.
     fn damage_beside(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
         let damage = Damage::find(dataset, fences);
-        let (far, rows, path) = (damage.rows.len(), dataset.lines.len(), &dataset.path);
+        let (far, rows, path) =
+            (damage.rows.len(), dataset.lines.len(), message::path(&dataset.path));
         if damage.is_shift(rows) {
-            self.fact("shifted_rows", format!("{far} in {path}"));
+            self.fact("shifted_rows", format!("{far} in {VALIDATION}"));
             self.warn(format!(
                 "{path}: {far} of its {rows} rows have a value apart from those of training: {damage}; \
                  these are too many for damage: the threshold rests on them"
             ));
             return Damage::default();
         }
-        self.damage(dataset, fences, wild)
+        self.damage(dataset, fences, wild, VALIDATION)
     }
 
     fn period(&mut self, dataset: &Dataset, period: &Period, ascending: &[f64]) {
@@ -217,17 +227,19 @@ impl Notes {
             let [low, high] = period.ends();
             self.warn(format!(
                 "{}: column `{}`: {misfit}; is {low}..{high} its period, in its unit?",
-                dataset.path, period.column
+                message::path(&dataset.path),
+                excerpt(&period.column)
             ));
         }
     }
 
     fn precision(&mut self, dataset: &Dataset, column: usize, ascending: &[f64]) {
-        let (path, name) = (&dataset.path, &dataset.names[column]);
+        let (path, full) = (message::path(&dataset.path), &dataset.names[column]);
+        let name = excerpt(full);
         match Precision::of(ascending) {
             Precision::Enough => {}
             Precision::Coarse { step, offset } => {
-                self.fact("coarse_column", name);
+                self.fact("coarse_column", full);
                 self.warn(format!(
                     "{path}: column `{name}` loses precision: its values differ by few steps of f32, \
                      which are {step} there; have {offset} subtracted first, with --offset \
@@ -235,7 +247,7 @@ impl Notes {
                 ));
             }
             Precision::TooSmall => {
-                self.fact("coarse_column", name);
+                self.fact("coarse_column", full);
                 self.warn(format!(
                     "{path}: column `{name}` loses precision: its values differ by less than f32 \
                      holds; use a smaller unit, so that its numbers are larger"
@@ -245,14 +257,16 @@ impl Notes {
     }
 
     fn order(&mut self, dataset: &Dataset, order: &Order, division: Division) {
-        let (path, rows) = (&dataset.path, dataset.lines.len());
+        let (path, rows) = (message::path(&dataset.path), dataset.lines.len());
         for column in &order.one_way {
             let name = &dataset.names[*column];
             self.fact("one_way_column", name);
             self.warn(format!(
-                "{path}: column `{name}` only rises or only falls, like a running number or a time \
-                 stamp: every later row will lie beyond what was learned, and be an alarm; leave it \
-                 out with --exclude \"{name}\""
+                "{path}: column `{}` only rises or only falls, like a running number or a time stamp: \
+                 every later row will lie beyond what was learned, and be an alarm; leave it out with \
+                 --exclude {}",
+                excerpt(name),
+                word(name)
             ));
         }
         if let Some((column, correlation)) = order.correlated {
@@ -265,6 +279,7 @@ impl Notes {
                 }
             };
             self.fact("autocorrelation", format!("{correlation:.2} of {name}"));
+            let name = excerpt(name);
             self.warn(format!(
                 "{path}: rows are in time order, column `{name}` has an autocorrelation of \
                  {correlation:.2}: the {rows} rows are worth about {worth} independent ones, so that \
@@ -274,6 +289,7 @@ impl Notes {
         if let Some((column, deviations)) = order.drift {
             let name = &dataset.names[column];
             self.fact("drift", format!("{deviations:.1} deviations of {name}"));
+            let name = excerpt(name);
             self.warn(format!(
                 "{path}: column `{name}` drifts by {deviations:.1} of its deviations from the first \
                  fifth of the rows to the last: the false-alarm rate holds for rows like these, not \
@@ -290,7 +306,10 @@ impl Notes {
         is_context: bool,
         damage: &Damage,
     ) {
-        let (path, name, value) = (&dataset.path, &column.feature.name, column.feature.low);
+        let Feature { name: full, low, offset, periodic, .. } = &column.feature;
+        // The digits of an f32, and the offset that was subtracted.
+        let value = low.to_string().parse().map_or(0.0, |low: f64| low + offset);
+        let (path, name) = (message::path(&dataset.path), excerpt(full));
         if let Spread::Atom { .. } = column.spread
             && !is_context
         {
@@ -308,16 +327,22 @@ impl Notes {
             return;
         }
         let but = if is_one(&|_| true) { "" } else { " in all rows that are not wild" };
-        self.fact("constant_column", name);
+        self.fact("constant_column", full);
         self.warn(match is_context {
             true => format!(
                 "{path}: column `{name}` of the context is constant ({value}){but}: nothing is learned \
                  from it, and what holds at another one is not known"
             ),
+            false if *periodic => format!(
+                "{path}: column `{name}` is constant ({value}){but}: nothing is known of the rest of its \
+                 circle; leave it out with --exclude {} if that is not meant",
+                word(full)
+            ),
             false => format!(
                 "{path}: column `{name}` is constant ({value}){but}: what is off it by {} or more will \
-                 count as an anomaly; leave it out with --exclude \"{name}\" if that is not meant",
-                column.off_constant()
+                 count as an anomaly; leave it out with --exclude {} if that is not meant",
+                column.off_constant(),
+                word(full)
             ),
         });
     }

@@ -74,7 +74,11 @@ fn check_text(line: &[u8]) -> Result<(), LineFault> {
 }
 
 /// How files begin that are taken for CSV files.
-const BEGINNINGS: [(&[u8], &str); 8] = [
+const BEGINNINGS: [(&[u8], &str); 12] = [
+    (b"FLOW", "it is a model file"),
+    (b"PAR1", "it is a Parquet file"),
+    (b"\xff\xfe\0\0", "it is UTF-32"),
+    (b"\0\0\xfe\xff", "it is UTF-32"),
     (b"\xff\xfe", "it is UTF-16"),
     (b"\xfe\xff", "it is UTF-16"),
     (b"\x1f\x8b", "it is packed by gzip"),
@@ -103,8 +107,8 @@ fn not_text(line: &[u8]) -> LineFault {
     LineFault::NotText { found }
 }
 
-/// Whether every other byte is NUL, as in UTF-16 of Latin letters and digits.
+/// Whether every other byte is NUL and few of those between are, as in UTF-16 of Latin letters.
 fn is_utf_16(line: &[u8]) -> bool {
-    let is_zero = |first: usize| line.iter().skip(first).step_by(2).filter(|b| **b == 0).count();
-    line.len() > 1 && is_zero(0).max(is_zero(1)) > line.len() / 3
+    let zeros = |first: usize| line.iter().skip(first).step_by(2).filter(|b| **b == 0).count();
+    line.len() > 1 && zeros(0).abs_diff(zeros(1)) > line.len() / 3
 }

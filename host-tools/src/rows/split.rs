@@ -70,11 +70,10 @@ pub fn divide(rows: &Rows, division: Division, seed: u64) -> Result<Split> {
     let parts = [Part::EarlyStopping, Part::HeldOut];
     let places = rows.places(division, 10, parts, Part::Training, seed);
     let [training, early_stopping, held_out] = rows.parts(&places);
-    let count = rows.dataset.lines.len();
-    let share = training.len() as f64 / count as f64;
     if training.len() < MINIMUM_ROWS {
-        let minimum = (MINIMUM_ROWS as f64 / share.clamp(0.01, 0.8)).ceil() as usize;
-        return Err(too_few(rows.dataset, minimum));
+        // Of ten rows eight train, and fewer where some are wild, or neighbours of rows set aside.
+        let least = MINIMUM_ROWS + 2 * (MINIMUM_ROWS / 8);
+        return Err(too_few(rows.dataset, least.max(rows.dataset.lines.len() + 1)));
     }
     check_validation(rows.dataset, [&early_stopping, &held_out])?;
     Ok(Split {
@@ -115,8 +114,8 @@ fn check_validation(dataset: &Dataset, parts: [&Vec<usize>; 2]) -> Result<()> {
 }
 
 fn too_few(dataset: &Dataset, minimum: usize) -> Error {
-    let (path, rows) = (dataset.path.clone(), dataset.lines.len());
-    Error::TooFewRows { path, rows, minimum }
+    let Dataset { path, lines, read, .. } = dataset;
+    Error::TooFewRows { path: path.clone(), read: *read, rows: lines.len(), minimum }
 }
 
 impl Rows<'_> {
@@ -222,6 +221,7 @@ mod tests {
             names: vec!["a".into(), "b".into()],
             lines: (0..rows as u64).collect(),
             values: (0..rows).flat_map(|row| [value(row), row as f64]).collect(),
+            read: 0,
         }
     }
 

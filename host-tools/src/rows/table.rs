@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::message;
+use crate::message::{self, excerpt};
 use crate::rows::cell::{self, CellFault};
 use crate::rows::fault::{self, LineFault, Row};
 use crate::rows::lines::Lines;
@@ -33,13 +33,13 @@ pub struct Table {
 /// Number of the column called `name`, or the refusal with the most similar one.
 pub(super) fn column(path: &str, names: &[String], name: &str) -> Result<usize> {
     names.iter().position(|other| other == name).ok_or_else(|| {
-        let nearest = names
-            .iter()
-            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        // Of excerpts, since comparing takes the product of the lengths.
+        let likeness = |other: &str| strsim::jaro_winkler(&excerpt(other), &excerpt(name));
+        let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         Error::NoColumn {
             path: path.into(),
             name: name.into(),
-            nearest: nearest.filter(|near| strsim::jaro_winkler(near, name) > 0.8).cloned(),
+            nearest: nearest.filter(|near| likeness(near) > 0.8).cloned(),
             found: message::list(names),
         }
     })
@@ -95,9 +95,6 @@ impl Table {
             return Err(Error::Empty { path: self.path.clone() });
         }
         self.names = self.record.cells().map(String::from).collect();
-        if self.names.iter().all(String::is_empty) {
-            return Err(Error::Empty { path: self.path.clone() });
-        }
         self.header = String::from_utf8_lossy(self.lines.line()).into_owned();
         fault::check_header(&self.header, &self.names).map_err(|fault| self.line_error(fault))
     }
@@ -151,6 +148,11 @@ impl Table {
             true => Ok(true),
             false => self.read_row(),
         }
+    }
+
+    /// Number of rows read so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Line of the present row in the file, from 1.

@@ -6,6 +6,7 @@ use super::job::{Job, Trained};
 use super::{conflicts, provenance};
 use crate::device;
 use crate::error::Result;
+use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::training::calibrate;
 use crate::training::fit::Fitted;
@@ -13,16 +14,18 @@ use crate::training::fit::Fitted;
 /// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
 const HANDFUL: f64 = 5.0;
 
-/// Says what is odd about the options.
+/// Says what is odd about the options and the names of the columns.
 pub fn warn(job: &Job) {
     for option in conflicts::unused(job.arguments) {
         log::warn!("{option} means nothing with a family without layers: it is not used");
     }
     let training = &job.rows.split.training;
-    for name in training.names.iter().filter(|name| name.eq_ignore_ascii_case("label")) {
+    for name in training.names.iter().filter(|name| is_label(name)) {
         log::warn!(
-            "{}: column `{name}` is used as a feature; --exclude {name} if it is not one",
-            training.path
+            "{}: column `{}` is used as a feature; --exclude {} if it is not one",
+            message::path(&training.path),
+            excerpt(name),
+            word(name)
         );
     }
     let rate = job.arguments.false_alarm_rate;
@@ -40,6 +43,12 @@ pub fn warn(job: &Job) {
             held_out as f64 * rate
         );
     }
+}
+
+/// Whether a column is called like what tells anomalies from normal rows.
+fn is_label(name: &str) -> bool {
+    let name = name.to_lowercase().replace([' ', '-'], "_");
+    ["label", "labels", "anomaly", "is_anomaly", "outlier", "is_outlier"].contains(&&*name)
 }
 
 /// Says what came of it.
@@ -86,7 +95,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
     );
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
-        output::shown(&job.arguments.output),
+        message::path(&output::shown(&job.arguments.output)),
         file.bytes().len(),
         summary.ram_bytes,
         summary.multiply_adds

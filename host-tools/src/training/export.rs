@@ -4,7 +4,7 @@ use flowlet::write::{self, Description, ModelFile};
 
 use crate::device;
 use crate::error::Result;
-use crate::output::escape;
+use crate::message::escape;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
 use crate::training::calibrate;
