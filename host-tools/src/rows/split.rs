@@ -139,7 +139,10 @@ impl Rows<'_> {
                 own.shuffle(&mut random);
             }
             Division::Blocks => {
-                let blocks = self.blocks();
+                // Both halves of a validation file are fresh: short blocks, so that each has all
+                // states of the plant.
+                let correlation_times = if every == 2 { 0.0 } else { CORRELATION_TIMES };
+                let blocks = self.blocks(correlation_times * self.order.correlation_time_within);
                 let groups = (blocks.len() / every).max(1);
                 for group in 0..groups {
                     let of = |group: usize| group * blocks.len() / groups;
@@ -161,12 +164,11 @@ impl Rows<'_> {
         own
     }
 
-    /// Neighbouring rows of one operating point, of about one length.
-    fn blocks(&self) -> Vec<std::ops::Range<usize>> {
+    /// Neighbouring rows of one operating point, of about that length.
+    fn blocks(&self, length: f64) -> Vec<std::ops::Range<usize>> {
         let count = self.dataset.lines.len();
         let (most, fewest) = BLOCKS;
-        let wanted = (CORRELATION_TIMES * self.order.correlation_time_within).ceil() as usize;
-        let length = wanted.clamp((count / most).max(1), (count / fewest).max(1));
+        let length = (length.ceil() as usize).clamp((count / most).max(1), (count / fewest).max(1));
         let starts = &self.order.stretches;
         let ends = starts.iter().skip(1).copied().chain([count]);
         let stretch = |(start, end): (&usize, usize)| {

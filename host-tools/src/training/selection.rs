@@ -38,9 +38,9 @@ const CANDIDATES: [Candidate; 7] = [
 /// Those that judge together by default: their mean had the highest area under the ROC curve, on
 /// average over seven public data sets with anomalies.
 const TOGETHER: [Candidate; 3] = [
-    Candidate::over(Family::RealNvp, Base::StudentTMixture),
-    Candidate::of(Family::Maf),
-    Candidate::of(Family::SplineCoupling),
+    Candidate::over(Family::RealNvp, Base::Mixture),
+    Candidate::over(Family::Maf, Base::StandardNormal),
+    Candidate::over(Family::SplineCoupling, Base::StandardNormal),
 ];
 
 /// Cortex-M4 cycles of a multiply-add, measured over a whole Real NVP, its exponentials included
