@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::Arguments;
-use crate::family::{self, Architecture, DEFAULT_HIDDEN, Family, Image};
+use crate::family::{self, Architecture, Family, Image};
 use crate::training::selection::{Base, Candidate};
 
 /// Components of a mixture behind layers.
@@ -11,13 +11,13 @@ const BASE_COMPONENTS: usize = 5;
 /// Most Gaussians that a mixture without layers gets by itself.
 const MOST_COMPONENTS: usize = 10;
 
-/// The architecture of a candidate.
-pub fn architecture(arguments: &Arguments, candidate: Candidate) -> Architecture {
+/// The architecture of a candidate for so many training rows.
+pub fn architecture(arguments: &Arguments, candidate: Candidate, rows: usize) -> Architecture {
     let family = candidate.family;
     let image = arguments.image;
     let (layers, hidden) = match image {
         Some(_) => (Some(Image::DEFAULT_STEPS), &Image::DEFAULT_HIDDEN[..]),
-        None => (family.default_layers(), &DEFAULT_HIDDEN[..]),
+        None => (family.default_layers(), family.default_hidden(rows)),
     };
     let layers = arguments.layers.map(usize::from).or(layers).unwrap_or(0);
     let hidden = arguments.hidden.as_ref().map_or(hidden, |widths| &widths.0).to_vec();

@@ -141,7 +141,7 @@ impl Job<'_> {
         let Self { arguments, context, rows: Prepared { split, columns, .. } } = self;
         let rows = split.training.lines.len();
         let options = Options {
-            architecture: architecture(arguments, candidate),
+            architecture: architecture(arguments, candidate, rows),
             components: components(arguments, candidate.family),
             context: *context,
             transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
