@@ -17,8 +17,8 @@ const UNCORRELATED: f64 = 0.05;
 const DRIFT: (f64, f64) = (0.7, 5.0);
 /// Values that a column which only rises has at least.
 const RISING: usize = 10;
-/// Share of its rows in which it may fall all the same.
-const FALLS: f64 = 0.01;
+/// Share of its rows in which it may fall all the same, and of its range, by how much in all.
+const AGAINST: (f64, f64) = (0.01, 0.1);
 /// Of the rows, most in which an operating point may change.
 const CHANGES: f64 = 0.05;
 
@@ -98,14 +98,21 @@ fn stretches(columns: &[Vec<f64>]) -> Vec<usize> {
     starts
 }
 
+/// Whether the values only rise or only fall, but for a few steps that lead nowhere; those of a
+/// counter that starts again lead back.
 fn is_one_way(values: &[f64]) -> bool {
     let mut ascending = values.to_vec();
     ascending.sort_unstable_by(f64::total_cmp);
+    let range = ascending[ascending.len() - 1] - ascending[0];
     ascending.dedup();
-    let few = (FALLS * values.len() as f64) as usize;
-    let against = |wrong: fn(&[f64]) -> bool| values.windows(2).filter(|pair| wrong(pair)).count();
+    let is_few = |against: Vec<f64>| {
+        against.len() as f64 <= AGAINST.0 * values.len() as f64
+            && against.iter().sum::<f64>() <= AGAINST.1 * range
+    };
+    let steps = || values.windows(2).map(|pair| pair[1] - pair[0]);
     ascending.len() >= RISING
-        && (against(|pair| pair[1] < pair[0]) <= few || against(|pair| pair[1] > pair[0]) <= few)
+        && (is_few(steps().filter(|step| *step < 0.0).map(f64::abs).collect())
+            || is_few(steps().filter(|step| *step > 0.0).collect()))
 }
 
 /// The values without the mean of the stretch that each lies in.
@@ -144,7 +151,7 @@ fn correlation(centred: &[f64], lag: usize) -> f64 {
 
 /// 1 + 2 sum over the lags of the correlation, up to the first that is small; between lags further
 /// and further apart it is taken as constant.
-fn correlation_time(centred: &[f64]) -> f64 {
+pub fn correlation_time(centred: &[f64]) -> f64 {
     let (mut time, mut lag) = (1.0, 1);
     while lag < centred.len() / 4 {
         let correlation = correlation(centred, lag);
@@ -228,7 +235,8 @@ mod tests {
             let falling: Vec<f64> = counter.iter().map(|row| 90.0 - row / 7.0).collect();
             let warming: Vec<f64> =
                 noise.iter().zip(&counter).map(|(x, t)| x + 4.0 * t / rows as f64).collect();
-            let order = find(&dataset(&[noise, counter, falling, warming]));
+            let again: Vec<f64> = counter.iter().map(|row| row % 64.0).collect();
+            let order = find(&dataset(&[noise, counter, falling, warming, again]));
             prop_assert_eq!(order.one_way, vec![1, 2]);
             prop_assert_eq!(order.drift.expect("a drift").0, 3);
         }
@@ -237,7 +245,7 @@ mod tests {
     /// Inside of each operating point rows are independent, though a speed follows itself.
     #[test]
     fn operating_points_are_stretches() {
-        let speed: Vec<f64> = (0..1200).map(|row| f64::from(row / 100) * 5.0).collect();
+        let speed: Vec<f64> = (0..1200).map(|row| f64::from(row / 100 * 5 % 12) * 5.0).collect();
         let noise = autoregressive(1, 1200, 0.0);
         let vibration: Vec<f64> = speed.iter().zip(&noise).map(|(v, x)| 0.3 * v + x).collect();
         let order = find(&dataset(&[speed, vibration]));

@@ -262,9 +262,9 @@ impl Notes {
             let name = &dataset.names[*column];
             self.fact("one_way_column", name);
             self.warn(format!(
-                "{path}: column `{}` only rises or only falls, like a running number or a time stamp: \
-                 every later row will lie beyond what was learned, and be an alarm; leave it out with \
-                 --exclude {}",
+                "{path}: column `{}` only rises or only falls: if it is a running number or a time \
+                 stamp, later rows lie beyond what was learned and will be alarms, so leave it out \
+                 with --exclude {}; if the file is sorted by it, take --split random",
                 excerpt(name),
                 word(name)
             ));

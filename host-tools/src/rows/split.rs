@@ -18,7 +18,7 @@ const MINIMUM_ROWS: usize = 50;
 /// Fewest rows for early stopping and for the threshold, each.
 const MINIMUM_HELD_OUT: usize = 4;
 /// Most and fewest blocks.
-const BLOCKS: (usize, usize) = (50, 10);
+const BLOCKS: (usize, usize) = (50, 15);
 /// Length of a block, in correlation times.
 const CORRELATION_TIMES: f64 = 3.0;
 /// Share of rows that repeat others by nature up to which those stay on one side.
@@ -143,7 +143,7 @@ impl Rows<'_> {
                 // states of the plant.
                 let correlation_times = if every == 2 { 0.0 } else { CORRELATION_TIMES };
                 let blocks = self.blocks(correlation_times * self.order.correlation_time_within);
-                let groups = (blocks.len() / every).max(1);
+                let groups = ((blocks.len() + every / 2) / every).max(1);
                 for group in 0..groups {
                     let of = |group: usize| group * blocks.len() / groups;
                     let group = &blocks[of(group)..of(group + 1)];

@@ -4,6 +4,8 @@
 //! hangs on the wildest row; a mean without the largest hundredth does not (Huber 1981, "Robust
 //! Statistics", section 1.3), and ranks epochs and families by what the other rows say.
 
+use crate::rows::order::correlation_time;
+
 /// Share of the largest losses that count for nothing, one at least.
 const TRIMMED: f64 = 0.01;
 /// Fewest rows of which one is left out.
@@ -22,21 +24,26 @@ pub fn mean(losses: &[f64]) -> f64 {
 }
 
 /// Whether the losses of a flow of so many features are larger than those of a plain Gaussian on
-/// the same rows, beyond all doubt.
+/// the same rows, in their order, beyond all doubt: rows that follow each other are few.
 pub fn is_behind(flow: &[f64], gaussian: &[f64], features: usize) -> bool {
-    let behind = |(flow, gaussian): (&f64, &f64)| match flow - gaussian {
-        difference if difference.is_nan() => f64::INFINITY,
-        difference => difference,
-    };
-    let mut behind: Vec<f64> = flow.iter().zip(gaussian).map(behind).collect();
-    behind.sort_unstable_by(f64::total_cmp);
-    let cut = trimmed(behind.len());
-    let kept = &behind[cut..behind.len() - cut];
-    let count = kept.len().max(1) as f64;
-    let mean = kept.iter().sum::<f64>() / count;
-    let variance = kept.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    let behind = flow.iter().zip(gaussian).map(|(flow, gaussian)| flow - gaussian);
+    let behind: Vec<f64> =
+        behind.map(|own| if own.is_nan() { f64::INFINITY } else { own }).collect();
+    let mut ascending = behind.clone();
+    ascending.sort_unstable_by(f64::total_cmp);
+    let cut = trimmed(ascending.len());
+    let (low, high) = (ascending[cut], ascending[ascending.len() - 1 - cut]);
+    if !(low.is_finite() && high.is_finite()) {
+        return true;
+    }
+    let count = behind.len() as f64;
+    let held = || behind.iter().map(|own| own.clamp(low, high));
+    let mean = held().sum::<f64>() / count;
+    let centred: Vec<f64> = held().map(|own| own - mean).collect();
+    let variance = centred.iter().map(|own| own * own).sum::<f64>() / count;
+    let error = (variance * correlation_time(&centred) / count).sqrt();
     let (nats, errors) = BEHIND;
-    !mean.is_finite() || mean > nats * features as f64 + errors * (variance / count).sqrt()
+    mean > nats * features as f64 + errors * error
 }
 
 fn trimmed(count: usize) -> usize {
