@@ -47,6 +47,8 @@ pub struct Prepared {
     pub split: Split,
     /// How each column is standardised.
     pub columns: Vec<Column>,
+    /// Numbers of the features that have one value.
+    pub constants: Vec<usize>,
     /// What is odd about the rows, for the model file, as key and value.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -100,10 +102,14 @@ pub fn prepare(
     let (context, periods) = (request.roles.context.len(), &request.roles.periods);
     let columns = standardise::fit(&split.training, context, periods, &offsets)?;
     let features = columns.len() - context;
+    let mut constants = Vec::new();
     for (number, column) in columns.iter().enumerate() {
-        notes.column(&training, number, column, number >= features, &damage);
+        let is_constant = notes.column(&training, number, column, number >= features, &damage);
+        if is_constant && number < features {
+            constants.push(number);
+        }
     }
-    Ok(Prepared { split, columns, facts: notes.facts })
+    Ok(Prepared { split, columns, constants, facts: notes.facts })
 }
 
 /// The fence of each column.
@@ -282,6 +288,7 @@ impl Notes {
         }
     }
 
+    /// Whether all values of a column are one.
     fn column(
         &mut self,
         dataset: &Dataset,
@@ -289,8 +296,8 @@ impl Notes {
         column: &Column,
         is_context: bool,
         damage: &Damage,
-    ) {
-        let (path, name, value) = (&dataset.path, &column.feature.name, column.feature.low);
+    ) -> bool {
+        let (path, name, value) = (&dataset.path, &column.feature.name, column.constant());
         if let Spread::Atom { .. } = column.spread
             && !is_context
         {
@@ -305,7 +312,7 @@ impl Notes {
         };
         // What differs in f64 alone is told as a loss of precision.
         if !column.constant || !is_one(&|place| !damage.contains(place)) {
-            return;
+            return false;
         }
         let but = if is_one(&|_| true) { "" } else { " in all rows that are not wild" };
         self.fact("constant_column", name);
@@ -315,10 +322,10 @@ impl Notes {
                  from it, and what holds at another one is not known"
             ),
             false => format!(
-                "{path}: column `{name}` is constant ({value}){but}: what is off it by {} or more will \
-                 count as an anomaly; leave it out with --exclude \"{name}\" if that is not meant",
-                column.off_constant()
+                "{path}: column `{name}` is constant ({value}){but}: nothing is learned of other \
+                 values; leave it out with --exclude \"{name}\" if they may occur"
             ),
         });
+        true
     }
 }

@@ -4,10 +4,12 @@ use flowlet::write::ModelFile;
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
-use crate::device;
+use crate::device::{self, Device};
 use crate::error::Result;
 use crate::output;
+use crate::rows::prepare::Prepared;
 use crate::training::calibrate;
+use crate::training::constants;
 use crate::training::fit::Fitted;
 
 /// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
@@ -44,7 +46,7 @@ pub fn warn(job: &Job) {
 
 /// Says what came of it.
 pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
-    let device = device::open(file, "the trained model")?;
+    let mut device = device::open(file, "the trained model")?;
     let summary = device.summary();
     for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
         let how = match fitted.epochs {
@@ -84,6 +86,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         job.arguments.false_alarm_rate,
         job.rows.split.held_out.lines.len()
     );
+    off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
         output::shown(&job.arguments.output),
@@ -92,4 +95,34 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         summary.multiply_adds
     );
     Ok(())
+}
+
+/// Says from where on a value off a constant is an anomaly.
+fn off_constants(job: &Job, device: &mut dyn Device) -> Result<()> {
+    let Prepared { split, columns, constants, .. } = job.rows;
+    for number in constants {
+        let (column, feature) = (&columns[*number], &columns[*number].feature);
+        // On a circle far values come round to it.
+        if feature.periodic {
+            continue;
+        }
+        let (name, constant) = (&feature.name, column.constant());
+        let least = column.off_constant();
+        match constants::reach(device, &split.held_out, (*number, feature.low), least)? {
+            Some(reach) => log::warn!(
+                "column `{name}`: values off {constant} by {} or more count as anomalies",
+                two_digits(reach)
+            ),
+            None => log::warn!(
+                "column `{name}`: values off {constant} need not count as anomalies: rows that set \
+                 the threshold are as improbable"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// As many digits as a reader needs.
+fn two_digits(x: f32) -> f32 {
+    format!("{x:.1e}").parse().unwrap_or(x)
 }
