@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use flowlet::write::Feature;
-
 use crate::error::Result;
 use crate::message::{self, excerpt, word};
 use crate::rows::copies::{self, Copies};
@@ -52,6 +50,8 @@ pub struct Prepared {
     pub split: Split,
     /// How each column is standardised.
     pub columns: Vec<Column>,
+    /// Numbers of the features that have one value.
+    pub constants: Vec<usize>,
     /// What is odd about the rows, for the model file, as key and value.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -106,10 +106,14 @@ pub fn prepare(
     let (context, periods) = (request.roles.context.len(), &request.roles.periods);
     let columns = standardise::fit(&split.training, context, periods, &offsets)?;
     let features = columns.len() - context;
+    let mut constants = Vec::new();
     for (number, column) in columns.iter().enumerate() {
-        notes.column(&training, number, column, number >= features, &damage);
+        let is_constant = notes.column(&training, number, column, number >= features, &damage);
+        if is_constant && number < features {
+            constants.push(number);
+        }
     }
-    Ok(Prepared { split, columns, facts: notes.facts })
+    Ok(Prepared { split, columns, constants, facts: notes.facts })
 }
 
 /// The fence of each column.
@@ -298,6 +302,7 @@ impl Notes {
         }
     }
 
+    /// Whether all values of a column are one.
     fn column(
         &mut self,
         dataset: &Dataset,
@@ -305,11 +310,9 @@ impl Notes {
         column: &Column,
         is_context: bool,
         damage: &Damage,
-    ) {
-        let Feature { name: full, low, offset, periodic, .. } = &column.feature;
-        // The digits of an f32, and the offset that was subtracted.
-        let value = low.to_string().parse().map_or(0.0, |low: f64| low + offset);
-        let (path, name) = (message::path(&dataset.path), excerpt(full));
+    ) -> bool {
+        let full = &column.feature.name;
+        let (path, name, value) = (message::path(&dataset.path), excerpt(full), column.constant());
         if let Spread::Atom { .. } = column.spread
             && !is_context
         {
@@ -324,7 +327,7 @@ impl Notes {
         };
         // What differs in f64 alone is told as a loss of precision.
         if !column.constant || !is_one(&|place| !damage.contains(place)) {
-            return;
+            return false;
         }
         let but = if is_one(&|_| true) { "" } else { " in all rows that are not wild" };
         self.fact("constant_column", full);
@@ -333,17 +336,12 @@ impl Notes {
                 "{path}: column `{name}` of the context is constant ({value}){but}: nothing is learned \
                  from it, and what holds at another one is not known"
             ),
-            false if *periodic => format!(
-                "{path}: column `{name}` is constant ({value}){but}: nothing is known of the rest of its \
-                 circle; leave it out with --exclude {} if that is not meant",
-                word(full)
-            ),
             false => format!(
-                "{path}: column `{name}` is constant ({value}){but}: what is off it by {} or more will \
-                 count as an anomaly; leave it out with --exclude {} if that is not meant",
-                column.off_constant(),
+                "{path}: column `{name}` is constant ({value}){but}: nothing is learned of other \
+                 values; leave it out with --exclude {} if they may occur",
                 word(full)
             ),
         });
+        true
     }
 }

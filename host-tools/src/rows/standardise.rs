@@ -17,8 +17,8 @@ pub const WILD: f64 = 20.0;
 const CONSTANT: (f32, f32) = (2e-6, 1e-9);
 /// Scale of a constant context value: another one must not be far away, since nothing is known of it.
 const CONSTANT_CONTEXT: (f32, f32) = (0.01, 1e-6);
-/// From so many of its scales on, another value than a constant's is surely an anomaly.
-const OFF_CONSTANT: f32 = 50.0;
+/// Of its scales, the least distance from a constant that may be an anomaly.
+const OFF_CONSTANT: f32 = 25.0;
 
 /// What training does with one column.
 #[derive(Clone, Debug)]
@@ -66,7 +66,14 @@ impl Column {
         (random.random::<f32>() - 0.5) * width
     }
 
-    /// Of a constant: how far from it a value is surely an anomaly, in its unit.
+    /// Of a constant: the value, as in the file.
+    pub fn constant(&self) -> f64 {
+        let Feature { low, offset, .. } = self.feature;
+        // The digits that tell an f32 from its neighbours, and no more.
+        low.to_string().parse().map_or(0.0, |low: f64| low + offset)
+    }
+
+    /// Of a constant: the least distance from it at which a value may be an anomaly, in its unit.
     pub fn off_constant(&self) -> f32 {
         OFF_CONSTANT * self.feature.scale
     }

@@ -4,11 +4,13 @@ use flowlet::write::ModelFile;
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
-use crate::device;
+use crate::device::{self, Device};
 use crate::error::Result;
 use crate::message::{self, excerpt, word};
 use crate::output;
+use crate::rows::prepare::Prepared;
 use crate::training::calibrate;
+use crate::training::constants;
 use crate::training::fit::Fitted;
 
 /// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
@@ -53,7 +55,7 @@ fn is_label(name: &str) -> bool {
 
 /// Says what came of it.
 pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
-    let device = device::open(file, "the trained model")?;
+    let mut device = device::open(file, "the trained model")?;
     let summary = device.summary();
     for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
         let how = match fitted.epochs {
@@ -93,6 +95,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         job.arguments.false_alarm_rate,
         job.rows.split.held_out.lines.len()
     );
+    off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",
         message::path(&output::shown(&job.arguments.output)),
@@ -101,4 +104,34 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         summary.multiply_adds
     );
     Ok(())
+}
+
+/// Says from where on a value off a constant is an anomaly.
+fn off_constants(job: &Job, device: &mut dyn Device) -> Result<()> {
+    let Prepared { split, columns, constants, .. } = job.rows;
+    for number in constants {
+        let (column, feature) = (&columns[*number], &columns[*number].feature);
+        // On a circle far values come round to it.
+        if feature.periodic {
+            continue;
+        }
+        let (name, constant) = (&feature.name, column.constant());
+        let least = column.off_constant();
+        match constants::reach(device, &split.held_out, (*number, feature.low), least)? {
+            Some(reach) => log::warn!(
+                "column `{name}`: values off {constant} by {} or more count as anomalies",
+                two_digits(reach)
+            ),
+            None => log::warn!(
+                "column `{name}`: values off {constant} need not count as anomalies: rows that set \
+                 the threshold are as improbable"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// As many digits as a reader needs.
+fn two_digits(x: f32) -> f32 {
+    format!("{x:.1e}").parse().unwrap_or(x)
 }
