@@ -8,6 +8,8 @@
 const TRIMMED: f64 = 0.01;
 /// Fewest rows of which one is left out.
 const ROWS: usize = 20;
+/// Most nats for each feature that a row counts for when two flows are compared.
+const MOST: f64 = 10.0;
 /// Nats for each feature, and standard errors, by which a flow must be behind a Gaussian before it
 /// counts as one that learned nothing.
 const BEHIND: (f64, f64) = (0.05, 3.0);
@@ -24,9 +26,10 @@ pub fn mean(losses: &[f64]) -> f64 {
 /// Whether the losses of a flow of so many features are larger than those of a plain Gaussian on
 /// the same rows, beyond all doubt.
 pub fn is_behind(flow: &[f64], gaussian: &[f64], features: usize) -> bool {
+    let most = MOST * features as f64;
     let behind = |(flow, gaussian): (&f64, &f64)| match flow - gaussian {
-        difference if difference.is_nan() => f64::INFINITY,
-        difference => difference,
+        difference if difference.is_nan() => most,
+        difference => difference.clamp(-most, most),
     };
     let mut behind: Vec<f64> = flow.iter().zip(gaussian).map(behind).collect();
     behind.sort_unstable_by(f64::total_cmp);
@@ -36,7 +39,7 @@ pub fn is_behind(flow: &[f64], gaussian: &[f64], features: usize) -> bool {
     let mean = kept.iter().sum::<f64>() / count;
     let variance = kept.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
     let (nats, errors) = BEHIND;
-    !mean.is_finite() || mean > nats * features as f64 + errors * (variance / count).sqrt()
+    mean > nats * features as f64 + errors * (variance / count).sqrt()
 }
 
 fn trimmed(count: usize) -> usize {
@@ -69,7 +72,12 @@ mod tests {
         ) {
             let flow: Vec<f64> = gaussian.iter().map(|loss| loss + lost).collect();
             prop_assert_eq!(is_behind(&flow, &gaussian, 8), lost > 0.05 * 8.0);
-            prop_assert!(is_behind(&vec![f64::NAN; flow.len()], &gaussian, 8));
+            for nothing in [f64::NAN, f64::INFINITY] {
+                prop_assert!(is_behind(&vec![nothing; flow.len()], &gaussian, 8));
+            }
+            // However much rows differ.
+            let far: Vec<f64> = (0..flow.len()).map(|row| 10f64.powi(row as i32)).collect();
+            prop_assert!(is_behind(&far, &gaussian, 8));
         }
     }
 }
