@@ -9,7 +9,8 @@
 //! Conditional Density Estimation"); validation rows have none. And the weights that are
 //! validated and kept are a moving average of the steps' (Polyak and Juditsky 1992).
 //!
-//! A plain Gaussian is the yardstick: a flow that ends below it on the rows for early stopping
+//! An epoch that ends worse than where training started took too long steps: training starts again
+//! with shorter ones. A plain Gaussian is the yardstick: a flow that ends below it on the rows for early stopping
 //! learned nothing, and is refused.
 
 use std::ops::RangeInclusive;
@@ -36,6 +37,9 @@ use crate::training::transform::{self, Transform};
 const VALIDATION_BATCH: usize = 1024;
 /// Of the moving average of the weights, each step.
 const AVERAGE_DECAY: f64 = 0.99;
+/// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
+/// the learning rate is multiplied by then.
+const TOO_LONG: (f64, f64) = (0.1, 0.25);
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -203,16 +207,20 @@ pub fn fit(
     }
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let device = Device::flex().autodiff();
-    let mut flow = Flow::new(&options.architecture, sizes, &mut random, &device);
-    let mut averaged = flow.valid();
+    let start_flow = Flow::new(&options.architecture, sizes, &mut random, &device);
+    let (mut flow, mut averaged) = (start_flow.clone(), start_flow.valid());
+    let mut is_fresh = true;
     let judge = Judge { transform: &transform, rows: &validation, seed: options.seed };
     let start_loss = loss::mean(&judge.losses(&averaged));
     let mut steps = 0.0;
-    let mut optimizer = AdamWConfig::new()
-        .with_weight_decay(0.0)
-        .with_epsilon(1e-8)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
-        .init();
+    let new_optimizer = || {
+        AdamWConfig::new()
+            .with_weight_decay(0.0)
+            .with_epsilon(1e-8)
+            .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
+            .init()
+    };
+    let mut optimizer = new_optimizer();
     let mut order: Vec<usize> = (0..training.count()).collect();
     let mut learning_rate = options.learning_rate;
     let mut best: Option<(Epoch, Flow)> = None;
@@ -226,9 +234,10 @@ pub fn fit(
         for batch in order.chunks(options.batch_size) {
             let (x, log_dets) =
                 training.tensor(&transform, batch, options.noise, &mut random, &device);
-            if number == 1 && losses.is_empty() {
+            if is_fresh {
                 flow.initialise(x.clone());
                 averaged = flow.valid();
+                is_fresh = false;
             }
             let log_density = flow.log_density(x);
             let own = negative(&log_density, &log_dets);
@@ -263,13 +272,24 @@ pub fn fit(
         if out_of_time {
             break;
         }
-        if since_change * 3 >= options.patience {
+        // No number is no less either.
+        let is_near = validation_loss <= start_loss + TOO_LONG.0 * sizes.features as f64;
+        if !is_near {
+            let shorter = learning_rate * TOO_LONG.1;
+            log::warn!(
+                "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
+                 start: training starts again at {shorter}"
+            );
+            (flow, averaged) = (start_flow.clone(), start_flow.valid());
+            (optimizer, learning_rate, steps, is_fresh) = (new_optimizer(), shorter, 0.0, true);
+            since_change = 0;
+        } else if since_change * 3 >= options.patience {
             learning_rate *= 0.5;
             since_change = 0;
         }
     }
     let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-    let gaussian = judge.gaussian_losses(&training);
+    let gaussian = judge.gaussian_losses(&training, options.noise);
     let losses = judge.losses(&flow);
     let is_behind = |gaussian: &Vec<f64>| loss::is_behind(&losses, gaussian, sizes.features);
     let unfinished = match gaussian.filter(is_behind) {
@@ -330,12 +350,16 @@ impl Judge<'_> {
         self.losses_by(|x| flow.log_density(x))
     }
 
-    /// The same of a Gaussian of the features alone, fitted to `training`; none where there is none.
-    fn gaussian_losses(&self, training: &Rows) -> Option<Vec<f64>> {
+    /// The same of a Gaussian of the features alone, fitted to `training` with the same `noise`; none
+    /// where there is none.
+    fn gaussian_losses(&self, training: &Rows, noise: f32) -> Option<Vec<f64>> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut rows = training.features(&mut random);
-        let features = training.columns.len() - training.context;
-        self.transform.apply(&mut rows, features);
+        let numbers: Vec<usize> = (0..training.count()).collect();
+        let (rows, _) = training.noisy(self.transform, &numbers, noise, &mut random);
+        let width = training.columns.len();
+        let features = width - training.context;
+        let rows: Vec<f32> =
+            rows.chunks_exact(width).flat_map(|row| &row[..features]).copied().collect();
         let (gaussian, _) = mixture::fit(&rows, features, 1..=1, self.seed, || false).ok()?;
         Some(self.losses_by(|x| gaussian.log_density(x.narrow(1, 0, features))))
     }

@@ -10,6 +10,8 @@ use crate::rows::order::correlation_time;
 const TRIMMED: f64 = 0.01;
 /// Fewest rows of which one is left out.
 const ROWS: usize = 20;
+/// Most nats for each feature that a row counts for when two flows are compared.
+const MOST: f64 = 10.0;
 /// Nats for each feature, and standard errors, by which a flow must be behind a Gaussian before it
 /// counts as one that learned nothing.
 const BEHIND: (f64, f64) = (0.05, 3.0);
@@ -26,16 +28,16 @@ pub fn mean(losses: &[f64]) -> f64 {
 /// Whether the losses of a flow of so many features are larger than those of a plain Gaussian on
 /// the same rows, in their order, beyond all doubt: rows that follow each other are few.
 pub fn is_behind(flow: &[f64], gaussian: &[f64], features: usize) -> bool {
-    let behind = flow.iter().zip(gaussian).map(|(flow, gaussian)| flow - gaussian);
-    let behind: Vec<f64> =
-        behind.map(|own| if own.is_nan() { f64::INFINITY } else { own }).collect();
+    let most = MOST * features as f64;
+    let behind = flow.iter().zip(gaussian).map(|(flow, gaussian)| match flow - gaussian {
+        difference if difference.is_nan() => most,
+        difference => difference.clamp(-most, most),
+    });
+    let behind: Vec<f64> = behind.collect();
     let mut ascending = behind.clone();
     ascending.sort_unstable_by(f64::total_cmp);
     let cut = trimmed(ascending.len());
     let (low, high) = (ascending[cut], ascending[ascending.len() - 1 - cut]);
-    if !(low.is_finite() && high.is_finite()) {
-        return true;
-    }
     let count = behind.len() as f64;
     let held = || behind.iter().map(|own| own.clamp(low, high));
     let mean = held().sum::<f64>() / count;
@@ -76,7 +78,12 @@ mod tests {
         ) {
             let flow: Vec<f64> = gaussian.iter().map(|loss| loss + lost).collect();
             prop_assert_eq!(is_behind(&flow, &gaussian, 8), lost > 0.05 * 8.0);
-            prop_assert!(is_behind(&vec![f64::NAN; flow.len()], &gaussian, 8));
+            for nothing in [f64::NAN, f64::INFINITY] {
+                prop_assert!(is_behind(&vec![nothing; flow.len()], &gaussian, 8));
+            }
+            // However much rows differ.
+            let far: Vec<f64> = (0..flow.len()).map(|row| 10f64.powi(row as i32)).collect();
+            prop_assert!(is_behind(&far, &gaussian, 8));
         }
     }
 }
