@@ -26,6 +26,9 @@ fn all(seed: u64) -> impl Iterator<Item = Example> {
     flows(seed).chain(ensembles(seed))
 }
 
+/// Rounding errors of f32 up to a layer, relative to its values.
+const ROUNDING: f64 = 8.0 * (f32::EPSILON as f64);
+
 /// Calls `law` with every example, its model, a fresh row and a fresh context.
 fn for_all(
     examples: impl Iterator<Item = Example>,
@@ -44,8 +47,24 @@ fn for_all(
 }
 
 fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
-    let error = (found - expected).abs() / expected.abs().max(1.0);
-    assert!(error <= tolerance, "{what}: {found} instead of {expected}, error {error:e}");
+    assert_close_or(what, found, expected, tolerance, || 0.0);
+}
+
+/// As [`assert_close`], but a flow may be steep enough for the rounding of f32 alone to go beyond the
+/// tolerance, as one in some ten thousand is: there the error may be larger by `rounding`.
+fn assert_close_or(
+    what: &str,
+    found: f64,
+    expected: f64,
+    tolerance: f64,
+    rounding: impl Fn() -> f64,
+) {
+    let error = (found - expected).abs();
+    let allowed = tolerance * expected.abs().max(1.0);
+    assert!(
+        error <= allowed || error <= allowed + rounding(),
+        "{what}: {found} instead of {expected}, error {error:e}"
+    );
 }
 
 /// x, or of the values that stand for the same point of a circle the one nearest to `other`.
@@ -54,61 +73,135 @@ fn nearest(x: f32, other: f32, half_period: f32, is_periodic: bool) -> f64 {
     if is_periodic { other + half_period * oracle::wrap((x - other) / half_period) } else { x }
 }
 
+/// How far rounding errors in a row move what `map` makes of it, the log-determinant last: the most
+/// of several draws.
+fn sensitivity(row: &[f32], map: impl Fn(&mut [f32]) -> f32) -> Vec<f64> {
+    let mut random = Random::new(0);
+    let mapped = |mut row: Vec<f32>| {
+        let log_det = map(&mut row);
+        row.into_iter().chain([log_det]).map(f64::from).collect::<Vec<_>>()
+    };
+    let here = mapped(row.to_vec());
+    let mut most = vec![0.0; here.len()];
+    for _ in 0..16 {
+        let step = |x: &f32| x + ROUNDING as f32 * x.abs().max(1.0) * random.uniform().signum();
+        let there = mapped(row.iter().map(step).collect());
+        for ((most, here), there) in most.iter_mut().zip(&here).zip(there) {
+            *most = f64::max(*most, (there - here).abs());
+        }
+    }
+    most
+}
+
+fn assert_forward_undoes_inverse(seed: u64) {
+    for_all(flows(seed), seed, |example, model, x, context| {
+        let given = || model.given(context);
+        let memory = || Memory::of(model);
+        let inverse =
+            |row: &mut [f32]| given().inverse(row, &mut memory().scratch()).expect("finite");
+        let forward =
+            |row: &mut [f32]| given().forward(row, &mut memory().scratch()).expect("finite");
+        let mut z = x.to_vec();
+        let there = inverse(&mut z);
+        let mut row = z.clone();
+        let back = forward(&mut row);
+        let rounding = |value: usize| sensitivity(&z, forward)[value];
+        let columns = x.iter().zip(&row).zip(&example.description.features);
+        for (index, ((x, returned), feature)) in columns.enumerate() {
+            let returned = nearest(*returned, *x, feature.scale, feature.periodic);
+            let rounding = || rounding(index);
+            assert_close_or(&example.name, returned, f64::from(*x), 2e-3, rounding);
+        }
+        let rounding = || rounding(x.len());
+        assert_close_or(&example.name, f64::from(there), f64::from(-back), 2e-3, rounding);
+    });
+}
+
+fn assert_inverse_undoes_forward(seed: u64) {
+    for_all(flows(seed), seed, |example, model, x, context| {
+        let given = || model.given(context);
+        let memory = || Memory::of(model);
+        let inverse =
+            |row: &mut [f32]| given().inverse(row, &mut memory().scratch()).expect("finite");
+        let forward =
+            |row: &mut [f32]| given().forward(row, &mut memory().scratch()).expect("finite");
+        let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
+        let mut x = z.clone();
+        let there = forward(&mut x);
+        let mut row = x.clone();
+        let back = inverse(&mut row);
+        let rounding = |value: usize| sensitivity(&x, inverse)[value];
+        let columns = z.iter().zip(&row).zip(oracle::origins(&example.description));
+        for (index, ((z, returned), from)) in columns.enumerate() {
+            let is_periodic = example.description.features[from].periodic;
+            let returned = nearest(*returned, *z, 1.0, is_periodic);
+            let rounding = || rounding(index);
+            assert_close_or(&example.name, returned, f64::from(*z), 5e-3, rounding);
+        }
+        let rounding = || rounding(z.len());
+        assert_close_or(&example.name, f64::from(there), f64::from(-back), 5e-3, rounding);
+    });
+}
+
+fn assert_log_density_is_the_one_in_double_precision(seed: u64) {
+    for_all(all(seed), seed, |example, model, x, context| {
+        let Example { name, description } = example;
+        let scratch = &mut Memory::of(model);
+        let found = model.given(context).log_density(x, &mut scratch.scratch()).expect("finite");
+        let expected = oracle::log_density(description, x, context);
+        let rounding = || oracle::sensitivity(description, x, context, ROUNDING);
+        assert_close_or(name, f64::from(found), expected, 1e-4, rounding);
+    });
+}
+
+fn assert_log_det_jacobian_is_that_of_the_jacobian(seed: u64) {
+    for_all(flows(seed), seed, |example, model, x, context| {
+        // Differences of 64 features take a minute and show what 17 show.
+        if x.len() > 20 {
+            return;
+        }
+        let Example { name, description } = example;
+        let scratch = &mut Memory::of(model);
+        let mut row = x.to_vec();
+        let found = model.given(context).inverse(&mut row, &mut scratch.scratch()).expect("finite");
+        let expected = oracle::log_det_by_differences(description, x, context);
+        let rounding = || oracle::sensitivity(description, x, context, ROUNDING);
+        assert_close_or(name, f64::from(found), expected, 1e-4, rounding);
+    });
+}
+
+/// In each of these some flow is so steep that a law's tolerance is no more than its rounding errors.
+#[test]
+fn steep_flows_keep_the_laws() {
+    for seed in [4205208426653149064, 10280799349476339943, 15722859013464424616] {
+        assert_forward_undoes_inverse(seed);
+        assert_inverse_undoes_forward(seed);
+        assert_log_density_is_the_one_in_double_precision(seed);
+        assert_log_det_jacobian_is_that_of_the_jacobian(seed);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn forward_undoes_inverse(seed: u64) {
-        for_all(flows(seed), seed, |example, model, x, context| {
-            let mut memory = Memory::of(model);
-            let mut row = x.to_vec();
-            let there = model.given(context).inverse(&mut row, &mut memory.scratch()).expect("finite");
-            let back = model.given(context).forward(&mut row, &mut memory.scratch()).expect("finite");
-            for ((x, returned), feature) in x.iter().zip(&row).zip(&example.description.features) {
-                let returned = nearest(*returned, *x, feature.scale, feature.periodic);
-                assert_close(&example.name, returned, f64::from(*x), 2e-3);
-            }
-            assert_close(&example.name, f64::from(there), f64::from(-back), 2e-3);
-        });
+        assert_forward_undoes_inverse(seed);
     }
 
     #[test]
     fn inverse_undoes_forward(seed: u64) {
-        for_all(flows(seed), seed, |example, model, x, context| {
-            let mut memory = Memory::of(model);
-            let z: Vec<f32> = x.iter().map(|x| x * 0.1).collect();
-            let mut row = z.clone();
-            let there = model.given(context).forward(&mut row, &mut memory.scratch()).expect("finite");
-            let back = model.given(context).inverse(&mut row, &mut memory.scratch()).expect("finite");
-            let origins = oracle::origins(&example.description);
-            for ((z, returned), from) in z.iter().zip(&row).zip(origins) {
-                let returned = nearest(*returned, *z, 1.0, example.description.features[from].periodic);
-                assert_close(&example.name, returned, f64::from(*z), 5e-3);
-            }
-            assert_close(&example.name, f64::from(there), f64::from(-back), 5e-3);
-        });
+        assert_inverse_undoes_forward(seed);
     }
 
     #[test]
     fn log_density_is_the_one_in_double_precision(seed: u64) {
-        for_all(all(seed), seed, |example, model, x, context| {
-            let found = model.given(context).log_density(x, &mut Memory::of(model).scratch()).expect("finite");
-            assert_close(&example.name, f64::from(found), oracle::log_density(&example.description, x, context), 1e-4);
-        });
+        assert_log_density_is_the_one_in_double_precision(seed);
     }
 
     #[test]
     fn log_det_jacobian_is_that_of_the_jacobian(seed: u64) {
-        for_all(flows(seed), seed, |example, model, x, context| {
-            // Differences of 64 features take a minute and show what 17 show.
-            if x.len() > 20 {
-                return;
-            }
-            let mut row = x.to_vec();
-            let found = model.given(context).inverse(&mut row, &mut Memory::of(model).scratch()).expect("finite");
-            let expected = oracle::log_det_by_differences(&example.description, x, context);
-            assert_close(&example.name, f64::from(found), expected, 1e-4);
-        });
+        assert_log_det_jacobian_is_that_of_the_jacobian(seed);
     }
 
     #[test]
@@ -171,7 +264,8 @@ proptest! {
                 .map(|(x, own)| if own.periodic { x + (2 * periods) as f32 * own.scale } else { *x })
                 .collect();
             let there = model.given(context).log_density(&moved, &mut memory.scratch()).expect("finite");
-            assert_close(&example.name, f64::from(there), f64::from(here), 5e-4);
+            let rounding = || oracle::sensitivity(&example.description, x, context, 4.0 * ROUNDING);
+            assert_close_or(&example.name, f64::from(there), f64::from(here), 5e-4, rounding);
         });
     }
 

@@ -1,34 +1,87 @@
 //! A flow in f64, straight from its description: slow, obvious, and without a line of the crate.
 
 use flowlet::bijection::{Half, Side};
-use flowlet::write::{Base, Combination, Component, Description, Layer, Linear};
+use flowlet::write::{Base, Combination, Component, Description, Feature, Layer, Linear};
 use flowlet::{Degrees, ScalarMap};
 
-use super::members;
+use super::{Random, members};
+
+/// A row on its way through a flow, in front of a layer.
+#[derive(Clone)]
+struct Row {
+    values: Vec<f64>,
+    /// Which of them lie on a circle.
+    periodic: Vec<bool>,
+    /// Values that a split has left for the base.
+    left: Vec<f64>,
+    /// Standardised.
+    context: Vec<f64>,
+}
 
 /// x to z, given the raw context. Returns log |det dz/dx|.
 pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -> f64 {
-    let context: Vec<f64> = context
-        .iter()
-        .zip(&description.context)
-        .map(|(value, own)| (f64::from(*value) - f64::from(own.centre)) / f64::from(own.scale))
-        .collect();
-    let mut log_det_jacobian = 0.0;
-    for (value, feature) in row.iter_mut().zip(&description.features) {
-        *value = (*value - f64::from(feature.centre)) / f64::from(feature.scale);
-        log_det_jacobian -= f64::from(feature.scale).ln();
+    walk(description, row, context, |row, layer| row.inverse(layer))
+}
+
+/// How far a step of `amount` in each value in front of each layer, up or down by chance, moves a
+/// log-density: the most of several draws. What f32 rounds moves it about as much, and much where
+/// a flow is steep.
+pub fn sensitivity(description: &Description, x: &[f32], context: &[f32], amount: f64) -> f64 {
+    let mut random = Random::new(0);
+    let mut disturbed = |row: &mut Row, layer: &Layer| {
+        for value in &mut row.values {
+            *value += amount * value.abs().max(1.0) * f64::from(random.uniform().signum());
+        }
+        row.inverse(layer)
+    };
+    let here = log_density(description, x, context);
+    let draw = |_| (log_density_by(description, x, context, &mut disturbed) - here).abs();
+    (0..16).map(draw).fold(0.0, f64::max)
+}
+
+/// Standardises the row and has `step` take it through each layer; the sum of the log-determinants
+/// that it returns.
+fn walk(
+    description: &Description,
+    values: &mut Vec<f64>,
+    context: &[f32],
+    mut step: impl FnMut(&mut Row, &Layer) -> f64,
+) -> f64 {
+    let standardised =
+        |value: f64, own: &Feature| (value - f64::from(own.centre)) / f64::from(own.scale);
+    let own = description.features.iter();
+    let context = context.iter().map(|value| f64::from(*value)).zip(&description.context);
+    let mut row = Row {
+        values: values.iter().zip(own.clone()).map(|(x, own)| standardised(*x, own)).collect(),
+        periodic: own.clone().map(|own| own.periodic).collect(),
+        left: Vec::new(),
+        context: context.map(|(value, own)| standardised(value, own)).collect(),
+    };
+    let scale: f64 = own.map(|own| f64::from(own.scale).ln()).sum();
+    let layers = description.layers.iter();
+    let log_det_jacobian = layers.map(|layer| step(&mut row, layer)).sum::<f64>() - scale;
+    *values = row.all();
+    log_det_jacobian
+}
+
+impl Row {
+    /// The values, and behind them those that were left.
+    fn all(&self) -> Vec<f64> {
+        [&self.values[..], &self.left].concat()
     }
-    let mut left = Vec::new();
-    let mut periodic: Vec<bool> = description.features.iter().map(|own| own.periodic).collect();
-    for layer in &description.layers {
+
+    /// Through one layer. Returns the logarithm of the determinant.
+    fn inverse(&mut self, layer: &Layer) -> f64 {
+        let Self { values: row, periodic, left, context } = self;
+        let mut log_det_jacobian = 0.0;
         match layer {
             Layer::Split(mapped) => {
-                left = [row.split_off(*mapped), left].concat();
+                *left = [row.split_off(*mapped), std::mem::take(left)].concat();
                 periodic.truncate(*mapped);
             }
             Layer::Permutation(order) => {
                 *row = order.iter().map(|from| row[*from as usize]).collect();
-                periodic = order.iter().map(|from| periodic[*from as usize]).collect();
+                *periodic = order.iter().map(|from| periodic[*from as usize]).collect();
             }
             Layer::Coupling { transformed, map, network } => {
                 let middle = row.len() / 2;
@@ -56,7 +109,7 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
             Layer::Autoregressive { given, map, network } => {
                 let size = row.len();
                 let degrees = Degrees { features: size, context: context.len() };
-                let network = masked(network, degrees, &periodic);
+                let network = masked(network, degrees, periodic);
                 let x = row.clone();
                 for feature in 0..size {
                     // What lies at and behind `feature` is masked, whatever it is.
@@ -64,7 +117,7 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                         Side::X => &x,
                         Side::Z => &*row,
                     };
-                    let known = seen(known, &periodic);
+                    let known = seen(known, periodic);
                     let outputs = run(&network, &[&context[..], &known].concat());
                     let own: Vec<f64> =
                         outputs.iter().skip(feature).step_by(size).copied().collect();
@@ -102,9 +155,8 @@ pub fn inverse(description: &Description, row: &mut Vec<f64>, context: &[f32]) -
                 }
             }
         }
+        log_det_jacobian
     }
-    row.extend(left);
-    log_det_jacobian
 }
 
 /// u, a whole number of periods away, in [-1, 1).
@@ -228,8 +280,18 @@ fn masked(network: &[Linear], degrees: Degrees, periodic: &[bool]) -> Vec<Linear
 
 /// Natural logarithm of the density at `x`, or what takes its place in an ensemble.
 pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
+    log_density_by(description, x, context, &mut |row, layer| row.inverse(layer))
+}
+
+/// The same, where `step` takes a row through each layer.
+fn log_density_by(
+    description: &Description,
+    x: &[f32],
+    context: &[f32],
+    step: &mut impl FnMut(&mut Row, &Layer) -> f64,
+) -> f64 {
     let flows = members(description);
-    let own: Vec<f64> = flows.iter().map(|flow| flow_log_density(flow, x, context)).collect();
+    let own: Vec<f64> = flows.iter().map(|flow| flow_log_density(flow, x, context, step)).collect();
     match &description.combination {
         Combination::Mean => own.iter().sum::<f64>() / own.len() as f64,
         Combination::Mixture(log_weights) => {
@@ -240,9 +302,14 @@ pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64
 }
 
 /// That of the first flow.
-fn flow_log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
+fn flow_log_density(
+    description: &Description,
+    x: &[f32],
+    context: &[f32],
+    step: &mut impl FnMut(&mut Row, &Layer) -> f64,
+) -> f64 {
     let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
-    let log_det_jacobian = inverse(description, &mut row, context);
+    let log_det_jacobian = walk(description, &mut row, context, step);
     let origins = origins(description).into_iter().map(|from| &description.features[from]);
     let (circles, others): (Vec<_>, Vec<_>) =
         row.iter().zip(origins).partition(|(_, f)| f.periodic);
@@ -323,29 +390,49 @@ fn whitened(component: &Component, z: &[f64]) -> (f64, f64) {
     (square, log_det)
 }
 
-/// log |det dz/dx| by central differences and Gaussian elimination.
+/// log |det dz/dx| by central differences, layer by layer: those of the whole flow would lose in
+/// f64 as many digits as it is near to a singular one.
 pub fn log_det_by_differences(description: &Description, x: &[f32], context: &[f32]) -> f64 {
-    let size = x.len();
-    let mut jacobian = vec![vec![0.0; size]; size];
-    for column in 0..size {
-        // So small that hardly ever a unit of a network opens or closes on the way.
-        let step = 1e-8 * f64::from(description.features[column].scale);
-        let at = |sign: f64| {
-            let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
-            row[column] += sign * step;
-            inverse(description, &mut row, context);
-            row
-        };
-        for (line, (above, below)) in jacobian.iter_mut().zip(at(1.0).iter().zip(at(-1.0))) {
-            line[column] = (above - below) / (2.0 * step);
-        }
-    }
+    let mut row = x.iter().map(|value| f64::from(*value)).collect();
+    walk(description, &mut row, context, |row, layer| {
+        let log_det = log_det(jacobian(row, layer));
+        row.inverse(layer);
+        log_det
+    })
+}
+
+/// The transposed Jacobian of one layer.
+fn jacobian(row: &Row, layer: &Layer) -> Vec<Vec<f64>> {
+    // So small that hardly ever a unit of a network opens or closes on the way.
+    let step = 1e-8;
+    let size = row.values.len();
+    let at = |column: usize, step: f64| {
+        let mut row = row.clone();
+        row.values[column] += step;
+        row.inverse(layer);
+        row.all()
+    };
+    let line = |column| {
+        let (above, below) = (at(column, step), at(column, -step));
+        above
+            .iter()
+            .zip(below)
+            .take(size)
+            .map(|(above, below)| (above - below) / (2.0 * step))
+            .collect()
+    };
+    (0..size).map(line).collect()
+}
+
+/// The logarithm of the magnitude of a determinant, by Gaussian elimination.
+fn log_det(mut matrix: Vec<Vec<f64>>) -> f64 {
+    let size = matrix.len();
     let mut log_det = 0.0;
     for pivot in 0..size {
         let largest = (pivot..size)
-            .max_by(|a, b| jacobian[*a][pivot].abs().total_cmp(&jacobian[*b][pivot].abs()));
-        jacobian.swap(pivot, largest.expect("a row is left"));
-        let (above, below) = jacobian.split_at_mut(pivot + 1);
+            .max_by(|a, b| matrix[*a][pivot].abs().total_cmp(&matrix[*b][pivot].abs()));
+        matrix.swap(pivot, largest.expect("a row is left"));
+        let (above, below) = matrix.split_at_mut(pivot + 1);
         let top = &above[pivot];
         for line in below {
             let factor = line[pivot] / top[pivot];
@@ -353,7 +440,7 @@ pub fn log_det_by_differences(description: &Description, x: &[f32], context: &[f
                 *value -= factor * top;
             }
         }
-        log_det += jacobian[pivot][pivot].abs().ln();
+        log_det += matrix[pivot][pivot].abs().ln();
     }
     log_det
 }
