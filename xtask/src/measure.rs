@@ -132,15 +132,17 @@ pub fn table(measurements: &[Measurement]) -> Table {
         "stack",
     ]);
     for row in measurements {
+        // A base alone has no products.
+        let of_products = |text| if row.multiply_adds > 0 { text } else { String::from("-") };
         table.add_row([
             row.name.clone(),
             format!("{:.0}", row.instructions),
             format!("{:.0}", row.cycles),
             row.multiply_adds.to_string(),
-            format!("{:.2}", row.cycles / row.multiply_adds as f64),
+            of_products(format!("{:.2}", row.cycles / row.multiply_adds as f64)),
             row.dense.to_string(),
-            format!("{:.2}", row.cycles_per_dense),
-            format!("{:.1} %", 100.0 * row.active_share),
+            of_products(format!("{:.2}", row.cycles_per_dense)),
+            of_products(format!("{:.1} %", 100.0 * row.active_share)),
             row.text_bytes.to_string(),
             row.rodata_bytes.to_string(),
             row.data_bytes.to_string(),

@@ -11,8 +11,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 const FEATURES: [usize; 4] = [8, 16, 32, 64];
 /// Widths of every network's hidden layers.
 const HIDDEN: [usize; 2] = [64, 64];
-/// Gaussians of the mixture.
+/// Components of a mixture.
 const COMPONENTS: usize = 10;
+/// Of every Student-t.
+const DEGREES_OF_FREEDOM: f32 = 5.0;
 
 const AFFINE: ScalarMap = ScalarMap::Affine { clip: 2.0 };
 const SPLINE: ScalarMap = ScalarMap::Spline { bound: 5.0 };
@@ -56,7 +58,27 @@ pub fn all() -> Vec<(String, Description)> {
         let description = Description { base, ..standardised(features) };
         models.push((format!("gmm_d{features}_{COMPONENTS}"), description));
     }
+    models.extend(
+        bases(8)
+            .map(|(name, base)| (format!("{name}_d8"), Description { base, ..standardised(8) })),
+    );
     models
+}
+
+/// The bases that a flow may have instead of a mixture of Gaussians, by name.
+fn bases(features: usize) -> [(&'static str, Base); 3] {
+    let degrees_of_freedom = DEGREES_OF_FREEDOM;
+    let mut components = Random::new().components(features);
+    for component in &mut components {
+        // A mixture of Student-t has a diagonal alone.
+        component.precision_factor =
+            component.precision_factor.iter().copied().step_by(features + 1).collect();
+    }
+    [
+        ("standard_normal", Base::StandardNormal),
+        ("student_t", Base::StudentT { degrees_of_freedom }),
+        ("student_t_mixture", Base::StudentTMixture { degrees_of_freedom, components }),
+    ]
 }
 
 /// Rows of standard normal values.

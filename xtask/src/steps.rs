@@ -310,7 +310,11 @@ fn every_family() -> Result<Outcome> {
 
 /// The promises of the README, held against what is measured.
 fn cycles() -> Result<Outcome> {
-    let measurements = bench::cost(&["real_nvp_d8", "maf_d8"].map(String::from))?;
+    let models = ["real_nvp_d8", "maf_d8", "standard_normal_d8", "student_t_d8"];
+    let measurements = bench::cost(&models.map(String::from))?;
+    let measured = |name: &str| {
+        measurements.iter().find(|measured| measured.name == name).context(name.to_owned())
+    };
     // A few per cent above the README's figures, since each compiler differs a little.
     let limits = [
         ("real_nvp_d8_5x64x64/log_density", 75e3, 10240),
@@ -320,7 +324,7 @@ fn cycles() -> Result<Outcome> {
         ("maf_d8_5x64x64/sample", 70e3, 18432),
     ];
     for (name, cycles, text) in limits {
-        let measured = measurements.iter().find(|measured| measured.name == name).context(name)?;
+        let measured = measured(name)?;
         ensure!(measured.cycles <= cycles, "{name}: {} cycles, above {cycles}", measured.cycles);
         for (what, bytes, limit) in [
             ("code", measured.text_bytes, text),
@@ -331,6 +335,10 @@ fn cycles() -> Result<Outcome> {
             ensure!(bytes <= limit, "{name}: {bytes} bytes of {what}, above {limit}");
         }
     }
+    let [normal, student_t] = ["standard_normal_d8", "student_t_d8"]
+        .map(|name| measured(&format!("{name}/log_density")).map(|measured| measured.cycles));
+    let more = student_t? - normal?;
+    ensure!(more <= 1500.0, "a Student-t base costs {more} cycles more than a normal, above 1500");
     Ok(Outcome::Passed)
 }
 
