@@ -67,7 +67,7 @@ fn has_anomalies(path: &Path) -> Result<bool> {
 pub struct Rows(pub Vec<Vec<f32>>);
 
 impl Rows {
-    /// Reads the columns that are the model's features, in the model's order.
+    /// Reads the columns that are the model's features, in the model's order, less their offsets.
     pub fn read(path: &Path, flowlet: &HostTool, model: &Path) -> Result<Self> {
         let summary = flowlet.inspect(model)?;
         let list = |key: &str| summary[key].as_array().cloned().context("inspect lists them");
@@ -78,9 +78,18 @@ impl Rows {
             header.iter().position(|own| Some(own) == name.as_str()).context("a feature is missing")
         };
         let columns = features.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let offset = |name: &Value| {
+            let own = summary["columns"].as_array()?.iter().find(|own| own["name"] == *name)?;
+            own["offset"].as_f64()
+        };
+        let offsets = features.iter().map(|name| offset(name).unwrap_or(0.0));
+        let columns: Vec<_> = columns.into_iter().zip(offsets).collect();
         let row = |record: Result<csv::StringRecord, csv::Error>| {
             let record = record?;
-            Ok(columns.iter().map(|column| record[*column].parse()).collect::<Result<_, _>>()?)
+            let value = |(column, offset): &(usize, f64)| {
+                anyhow::Ok((record[*column].parse::<f64>()? - offset) as f32)
+            };
+            columns.iter().map(value).collect()
         };
         Ok(Self(reader.records().map(row).collect::<Result<_>>()?))
     }

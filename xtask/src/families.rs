@@ -5,17 +5,20 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use flowlet::write::ModelFile;
 use flowlet::{Given, Libm, Memory, Model};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::data::{self, Data, Rows};
 use crate::host_tool::{FAMILIES, HostTool};
 use crate::{emulator, firmware, models, parallel};
 
 /// Families with options that bring further parts of the device's code.
-const VARIANTS: [(&str, &str); 10] = [
+const VARIANTS: [(&str, &str); 11] = [
     ("auto", ""),
     ("real-nvp", "--marginal all --whiten"),
     ("real-nvp", "--base student-t"),
     ("real-nvp", "--base mixture"),
+    ("real-nvp", "--base student-t-mixture"),
     ("spline-coupling", "--context f8"),
     ("maf", "--context f1,f8"),
     ("spline-coupling", "--periodic f1=0..50,f5=-20..20"),
@@ -31,18 +34,24 @@ const STEP: usize = 6;
 const EXTREMES: usize = 64;
 /// Sensors of the bundled rows.
 const SENSORS: usize = 9;
+/// What the first column of the rows like time stamps is offset by; the second has steps of a tenth.
+const OFFSET: f64 = 1_700_000_000.0;
 /// Values of an image made of them.
 const PIXELS: usize = 16;
 
-/// Trains every family, every base, ensembles and images shortly, and compares host and device bit
-/// for bit, on rows of the data and on extreme ones, in both directions.
+/// Trains every family, every base, ensembles, images and rows with offsets shortly, and compares
+/// host and device bit for bit, on rows of the data and on extreme ones, in both directions, and
+/// samples.
 pub fn check() -> Result<()> {
     let flowlet = HostTool::build()?;
     let data = Data::find(Path::new(data::BUNDLED))?;
     let images = images(&data, &crate::results("families/images")?)?;
+    let stamped = stamped(&data, &crate::results("families/stamped")?)?;
+    let offset = format!("--offset f1={OFFSET}");
     let rows = FAMILIES.map(|family| (family, "")).into_iter().chain(VARIANTS);
     let rows = rows.map(|(family, options)| (&data, family, options));
-    let jobs: Vec<_> = rows.chain([(&images, "glow", "--image 4x4x1")]).collect();
+    let jobs = [(&images, "glow", "--image 4x4x1"), (&stamped, "real-nvp", &offset)];
+    let jobs: Vec<_> = rows.chain(jobs).collect();
     parallel::each(
         jobs.into_iter().enumerate().collect(),
         |(number, (data, family, options))| {
@@ -80,10 +89,16 @@ fn compare(flowlet: &HostTool, data: &Data, options: &[String], folder: &Path) -
 /// What the firmware `directions` computes, on the host.
 fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Error> {
     let mut memory = Memory::of(model);
+    let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut results = Vec::new();
     for row in &rows.0 {
         let (row, context) = row.split_at(model.features());
         results.push(model.given(context).log_density(row, &mut memory.scratch())?);
+        let mut sample = row.to_vec();
+        let scratch = &mut memory.scratch();
+        if model.given(context).sample(&mut random, 1.0, &mut sample, scratch).is_ok() {
+            results.extend(sample);
+        }
         if model.combination().is_none() {
             let given = model.given(context);
             for direction in [Given::<Model<Libm>>::inverse, Given::<Model<Libm>>::forward] {
@@ -100,19 +115,42 @@ fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Err
 /// Rows of [`PIXELS`] values, large enough for an image of two levels: the first columns of `data`,
 /// repeated.
 fn images(data: &Data, folder: &Path) -> Result<Data> {
+    let names = (0..PIXELS).map(|pixel| format!("p{pixel}")).collect();
+    rewrite(data, folder, names, |sensors| {
+        Ok(sensors.iter().take(PIXELS / 2).cycle().take(PIXELS).cloned().collect())
+    })
+}
+
+/// The rows of `data` as though their first column were a time stamp, and their second had decimals.
+fn stamped(data: &Data, folder: &Path) -> Result<Data> {
+    let names = (1..=SENSORS).map(|sensor| format!("f{sensor}")).collect();
+    rewrite(data, folder, names, |sensors| {
+        let mut sensors = sensors.to_vec();
+        sensors[0] = (OFFSET + sensors[0].parse::<f64>()?).to_string();
+        sensors[1] = (sensors[1].parse::<f64>()? / 10.0).to_string();
+        Ok(sensors)
+    })
+}
+
+/// Writes the rows of `data` into `folder` with what `row` makes of the sensors, by the `names` of
+/// the columns that come of it; a label stays.
+fn rewrite(
+    data: &Data,
+    folder: &Path,
+    names: Vec<String>,
+    row: impl Fn(&[String]) -> Result<Vec<String>>,
+) -> Result<Data> {
     for (path, name) in
         [(&data.training, "train.csv"), (&data.validation, "val.csv"), (&data.test, "test.csv")]
     {
         let mut reader = csv::Reader::from_path(path)?;
         let mut writer = csv::Writer::from_path(folder.join(name))?;
-        let is_labelled = reader.headers()?.iter().any(|column| column == data::LABEL);
-        let label = is_labelled.then_some(data::LABEL.to_owned());
-        let pixels = (0..PIXELS).map(|pixel| format!("p{pixel}"));
-        writer.write_record(pixels.chain(label))?;
-        for record in reader.records() {
-            let record = record?;
-            let pixels = record.iter().take(PIXELS / 2).cycle().take(PIXELS);
-            writer.write_record(pixels.chain(record.iter().skip(SENSORS)))?;
+        let header: Vec<String> = reader.headers()?.deserialize(None)?;
+        writer.write_record(names.iter().chain(&header[SENSORS..]))?;
+        for record in reader.deserialize() {
+            let record: Vec<String> = record?;
+            let (sensors, label) = record.split_at(SENSORS);
+            writer.write_record(row(sensors)?.iter().chain(label))?;
         }
         writer.flush()?;
     }

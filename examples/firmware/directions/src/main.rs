@@ -2,14 +2,16 @@
 //!
 //! The model of `FLOWLET_MODEL` lies in flash. Rows come from `rows.f32` in the emulator's
 //! working directory, D and then C little-endian f32 a row. For each, `results.f32` gets its
-//! log-density and, where the model is one flow, the row as x taken to z with its log-determinant,
-//! and as z taken to x with its own.
+//! log-density, a sample unless the model has none, and, where the model is one flow, the row as x
+//! taken to z with its log-determinant, and as z taken to x with its own.
 #![no_std]
 #![no_main]
 
 use cortex_m as _;
 use cortex_m_rt::entry;
 use flowlet::include_model;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use semihosting::fs::File;
 use semihosting::io::{Read, Write};
 use semihosting::{println, process};
@@ -32,6 +34,7 @@ fn main() -> ! {
 fn run(flow: &Detector) -> Option<()> {
     let mut rows = File::open(c"rows.f32").ok()?;
     let mut results = File::create(c"results.f32").ok()?;
+    let mut random = ChaCha8Rng::seed_from_u64(0);
     let is_one_flow = flow.model().combination().is_none();
     let (mut row, mut given) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
     while rows.read_exact(row.as_flattened_mut()).is_ok()
@@ -40,6 +43,9 @@ fn run(flow: &Detector) -> Option<()> {
         let (row, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
         let given = flow.given(&context);
         write(&mut results, &[given.log_density(&row).ok()?])?;
+        if let Ok(sample) = given.sample(&mut random, 1.0) {
+            write(&mut results, &sample)?;
+        }
         if is_one_flow {
             for (mapped, log_det_jacobian) in [given.inverse(&row).ok()?, given.forward(&row).ok()?]
             {
