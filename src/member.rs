@@ -5,6 +5,7 @@
 use crate::Error;
 use crate::base::Base;
 use crate::bijection::{Layer, Work};
+use crate::direction::Direction;
 use crate::file::tag;
 use crate::math::Math;
 use crate::network::MAX_PARAMETER;
@@ -172,12 +173,7 @@ impl<'m> Member<'m> {
     // Not inlined, so that every size of `Flow` and every caller shares one copy.
     #[inline(never)]
     pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
-        let mut log_det_jacobian = self.log_scale_sum;
-        for record in self.records().rev() {
-            let part = row.get_mut(..record.mapped()).unwrap_or_default();
-            let Some(layer) = self.layer(record) else { break };
-            log_det_jacobian += layer.forward::<M>(part, work);
-        }
+        let log_det_jacobian = self.walk::<M>(Direction::Forward, row, work);
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.forward(*value);
         }
@@ -190,11 +186,27 @@ impl<'m> Member<'m> {
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.inverse(*value);
         }
-        let mut log_det_jacobian = -self.log_scale_sum;
-        for record in self.records() {
+        self.walk::<M>(Direction::Inverse, row, work)
+    }
+
+    /// Takes a standardised row through every layer, either way. Returns the logarithm of the
+    /// determinant, that of the standardisation included.
+    fn walk<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work) -> f32 {
+        let mut records = self.records();
+        let mut log_det_jacobian = match direction {
+            Direction::Forward => self.log_scale_sum,
+            Direction::Inverse => -self.log_scale_sum,
+        };
+        while let Some(record) = match direction {
+            Direction::Forward => records.next_back(),
+            Direction::Inverse => records.next(),
+        } {
             let part = row.get_mut(..record.mapped()).unwrap_or_default();
             let Some(layer) = self.layer(record) else { break };
-            log_det_jacobian += layer.inverse::<M>(part, work);
+            log_det_jacobian += match direction {
+                Direction::Forward => layer.forward::<M>(part, work),
+                Direction::Inverse => layer.inverse::<M>(part, work),
+            };
         }
         log_det_jacobian
     }

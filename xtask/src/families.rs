@@ -16,7 +16,7 @@ use crate::{emulator, firmware, models, parallel};
 const VARIANTS: [(&str, &str); 11] = [
     ("auto", ""),
     ("real-nvp", "--marginal all --whiten"),
-    ("real-nvp", "--base student-t"),
+    ("real-nvp", "--base standard-normal"),
     ("real-nvp", "--base mixture"),
     ("real-nvp", "--base student-t-mixture"),
     ("spline-coupling", "--context f8"),

@@ -45,7 +45,9 @@ fn trained(folder: &Path) -> Result<Vec<Measurement>> {
     let data = Data::find(Path::new(data::BUNDLED))?;
     let model = folder.join("real_nvp_d8.flow");
     let flowlet = HostTool::build()?;
-    let options = crate::words("--family real-nvp --exclude f9 --layers 5 --hidden 64,64");
+    let options = crate::words(
+        "--family real-nvp --base standard-normal --exclude f9 --layers 5 --hidden 64,64",
+    );
     flowlet.train(&data, &options, &model)?;
     let rows = Rows::read(&data.test, &flowlet, &model)?;
 
