@@ -228,14 +228,8 @@ fn options_that_do_not_go_together() {
             "--family spline-coupling --periodic a=0..1 --base student-t",
             "--periodic means nothing with another base than standard-normal",
         ),
-        (
-            "--family gmm --layers 3",
-            "--layers or --base means nothing with a family without layers",
-        ),
-        (
-            "--family gaussian --layers 3",
-            "--layers or --base means nothing with a family without layers",
-        ),
+        ("--family gmm --layers 3", "--layers means nothing with a family without layers"),
+        ("--family gaussian --layers 3", "--layers means nothing with a family without layers"),
         ("--family gmm --base mixture", "--base means nothing with a family without layers"),
         ("--family gaussian --components 2", "--components means nothing with a family and base"),
         (
@@ -319,7 +313,7 @@ fn the_model_file_holds_no_path() {
         let train = |input: &str| {
             let said =
                 folder.accepted(&format!("train {input} -o new.flow --family gaussian {options}"));
-            assert!(said.contains("far from all others"), "{said}");
+            assert!(said.contains("apart from the usual ones"), "{said}");
             fs::read(folder.path("new.flow")).unwrap()
         };
         assert_eq!(train("input.csv"), train("./moved.csv"));
@@ -332,11 +326,13 @@ fn a_constant_is_told_as_it_stands_in_the_file() {
     let folder = folder("p,a,b\n".to_owned() + &(0..200).map(line).collect::<String>());
     for offset in ["", "--offset p=101000", "--offset p=101325"] {
         let said = folder.accepted(&format!("{TRAIN} --family gaussian {offset}"));
-        assert!(said.contains("column `p` is constant (101325): what is off it by"), "{said}");
+        assert!(said.contains("column `p` is constant (101325)"), "{said}");
+        assert!(said.contains("column `p`: values off 101325 by"), "{said}");
     }
     let train = format!("{TRAIN} --family spline-coupling --epochs 1 --hidden 8");
     let said = folder.accepted(&format!("{train} --periodic p=101000..102000"));
-    assert!(said.contains("is constant (101325): nothing is known of the rest of its"), "{said}");
+    // On a circle no value is far from the constant.
+    assert!(said.contains("is constant (101325)") && !said.contains("values off"), "{said}");
 }
 
 #[test]
