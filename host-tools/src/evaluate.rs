@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::message;
 use crate::output;
 use crate::rows::cell::{self, CellFault};
+use crate::rows::damage::quantile;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
 
@@ -188,13 +189,6 @@ impl Evaluation {
         let variance = (anomalies + normals + 1.0) / (12.0 * anomalies * normals);
         self.auroc.map(|auroc| (0.5 - auroc) / variance.sqrt())
     }
-}
-
-/// Quantile of values in ascending order, linear between them (type 7 of Hyndman and Fan 1996).
-fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let place = (ascending.len() - 1) as f64 * share;
-    let (low, high) = (ascending[place.floor() as usize], ascending[place.ceil() as usize]);
-    low + (high - low) * place.fract()
 }
 
 /// Number of the lowest values, 5 % at most but one at least, if they make up more than half of

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::message;
 use crate::names::{self, Named, Names};
 use crate::output;
+use crate::rows::precision::with_offset;
 
 /// Draw rows from a model.
 ///
@@ -107,10 +108,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The text of a value with its column's offset added again.
 fn raw(x: f32, offset: f64) -> String {
-    let text = x.to_string();
-    match text.parse::<f64>() {
-        // The digits that tell an f32 from its neighbours, and no more.
-        Ok(x) if offset != 0.0 => (x + offset).to_string(),
-        _ => text,
+    match offset {
+        0.0 => x.to_string(),
+        offset => with_offset(x, offset).to_string(),
     }
 }

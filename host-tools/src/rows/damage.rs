@@ -92,12 +92,11 @@ fn few(count: usize) -> usize {
     ((share * count as f64) as usize).max(least)
 }
 
-/// The value below which that share of the ascending values lies, between two by a straight line.
+/// Quantile of values in ascending order, linear between them (type 7 of Hyndman and Fan 1996).
 pub fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let place = share * (ascending.len() - 1) as f64;
-    let (left, rest) = (place as usize, place.fract());
-    let right = ascending[(left + 1).min(ascending.len() - 1)];
-    ascending[left] * (1.0 - rest) + right * rest
+    let place = (ascending.len() - 1) as f64 * share;
+    let (low, high) = (ascending[place.floor() as usize], ascending[place.ceil() as usize]);
+    low + (high - low) * place.fract()
 }
 
 /// The rows of a file that have a wild value.

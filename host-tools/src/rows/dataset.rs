@@ -24,6 +24,11 @@ impl Dataset {
         self.values.chunks_exact(self.names.len())
     }
 
+    /// The rows as the device takes them, once offsets are subtracted.
+    pub fn single_rows(&self) -> impl Iterator<Item = Vec<f32>> {
+        self.rows().map(|row| row.iter().map(|x| *x as f32).collect())
+    }
+
     /// The value of a column in the row at `place`.
     pub fn value(&self, place: usize, column: usize) -> f64 {
         self.values[place * self.names.len() + column]

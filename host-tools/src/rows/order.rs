@@ -5,7 +5,7 @@
 //! (Bergmeir and Benitez 2012, "On the use of cross-validation for time series predictor
 //! evaluation").
 
-use crate::rows::damage::{self, Fence};
+use crate::rows::damage::Fence;
 use crate::rows::dataset::Dataset;
 
 /// Correlation with the row before from which on it is told.
@@ -172,18 +172,18 @@ fn drift(centred: &[f64]) -> f64 {
     mean(&centred[centred.len() - fifth..]) - mean(&centred[..fifth])
 }
 
-/// The order of `dataset`, with the fences of its columns.
-pub fn find(dataset: &Dataset) -> Order {
-    Order::find(dataset, &damage::fences(dataset))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::damage;
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, StandardNormal};
+
+    fn find(dataset: &Dataset) -> Order {
+        Order::find(dataset, &damage::fences(dataset))
+    }
 
     fn dataset(columns: &[Vec<f64>]) -> Dataset {
         let rows = columns[0].len();

@@ -45,6 +45,12 @@ pub fn offsets(dataset: &Dataset, asked: &[Offset]) -> Result<Vec<f64>> {
     Ok(offsets)
 }
 
+/// A value of the device with its column's offset added again: the digits that tell an f32 from its
+/// neighbours, and no more.
+pub fn with_offset(x: f32, offset: f64) -> f64 {
+    x.to_string().parse().map_or(f64::from(x), |x: f64| x + offset)
+}
+
 /// How f32 holds a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Precision {

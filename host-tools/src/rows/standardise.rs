@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::Result;
 use crate::rows::dataset::Dataset;
 use crate::rows::period::{Period, circular_deviation};
+use crate::rows::precision::with_offset;
 use crate::rows::steps;
 
 /// Values further than this many standard deviations from the mean do not count in either.
@@ -69,8 +70,7 @@ impl Column {
     /// Of a constant: the value, as in the file.
     pub fn constant(&self) -> f64 {
         let Feature { low, offset, .. } = self.feature;
-        // The digits that tell an f32 from its neighbours, and no more.
-        low.to_string().parse().map_or(0.0, |low: f64| low + offset)
+        with_offset(low, offset)
     }
 
     /// Of a constant: the least distance from it at which a value may be an anomaly, in its unit.

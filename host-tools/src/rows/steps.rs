@@ -16,8 +16,6 @@ const WIDTH: f64 = 0.1;
 pub struct Atom {
     /// The value.
     pub value: f64,
-    /// The share of the rows that have it.
-    pub share: f64,
     /// Width of the noise in its place, raw units.
     pub width: f64,
 }
@@ -51,7 +49,7 @@ pub fn atom(ascending: &[f64]) -> Option<Atom> {
         return None;
     }
     let width = WIDTH * spread(&rest).max(spread(ascending));
-    (width > 0.0).then_some(Atom { value: run[0], share, width })
+    (width > 0.0).then_some(Atom { value: run[0], width })
 }
 
 #[cfg(test)]

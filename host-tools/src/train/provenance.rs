@@ -12,8 +12,8 @@ const FLOWS: [&str; flowlet::MAX_MEMBERS] = ["flow_0", "flow_1", "flow_2", "flow
 /// Key and value of each fact.
 pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
     let (arguments, split) = (job.arguments, &job.rows.split);
-    let single = split.training.values.iter().map(|x| *x as f32);
-    let bytes: Vec<u8> = single.flat_map(f32::to_le_bytes).collect();
+    let bytes: Vec<u8> =
+        split.training.single_rows().flatten().flat_map(f32::to_le_bytes).collect();
     let mut facts = vec![
         ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
         ("family", trained.family.clone()),

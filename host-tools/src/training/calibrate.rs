@@ -27,8 +27,7 @@ pub fn threshold(
     false_alarm_rate: f64,
 ) -> Result<Threshold> {
     let mut quantile_of = |rows: &Dataset| -> Result<f32> {
-        let single = |row: &[f64]| row.iter().map(|x| *x as f32).collect::<Vec<_>>();
-        let scores = rows.rows().map(|row| Ok(-device.log_density(&single(row))?));
+        let scores = rows.single_rows().map(|row| Ok(-device.log_density(&row)?));
         Ok(quantile(&mut scores.collect::<Result<Vec<f32>>>()?, false_alarm_rate))
     };
     let score = quantile_of(held_out)?.max(quantile_of(training)?);

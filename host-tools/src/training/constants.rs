@@ -25,8 +25,7 @@ pub fn reach(
 ) -> Result<Option<f32>> {
     let Some(threshold) = device.threshold() else { return Ok(None) };
     let mut scored = Vec::new();
-    for row in rows.rows() {
-        let mut row: Vec<f32> = row.iter().map(|x| *x as f32).collect();
+    for mut row in rows.single_rows() {
         row[column] = constant;
         scored.push((-device.log_density(&row)?, row));
     }

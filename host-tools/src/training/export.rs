@@ -37,11 +37,7 @@ pub fn export(
     description.threshold =
         Some(calibrate::threshold(&mut *device, training, held_out, false_alarm_rate)?);
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
-    let vectors = held_out
-        .rows()
-        .take(VECTORS - 1)
-        .map(|row| row.iter().map(|x| *x as f32).collect())
-        .chain([far]);
+    let vectors = held_out.single_rows().take(VECTORS - 1).chain([far]);
     for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
         let log_density = device.log_density(&row)?;
         description.self_test.push((row, log_density));
