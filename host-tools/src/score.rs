@@ -25,6 +25,10 @@ pub struct Arguments {
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
+    /// Add a column attribution_FEATURE for each feature: by how much its value raises the score, over
+    /// the best that it could be in this row.
+    #[arg(long)]
+    attribution: bool,
     /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
@@ -40,11 +44,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let header = ["log_density", "score", "p_value", "anomaly"];
+    let mut header = ["log_density", "score", "p_value", "anomaly"].map(String::from).to_vec();
+    if arguments.attribution {
+        let names = device.feature_names();
+        header.extend(names.iter().map(|name| format!("attribution_{name}")));
+    }
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     while table.advance()? {
         let Some(values) = table.values(&columns)? else {
-            output.row([const { String::new() }; 4])?;
+            output.row(vec![String::new(); header.len()])?;
             continue;
         };
         let row = device::row(values, &offsets);
@@ -54,7 +62,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        output.row([log_density.to_string(), score.to_string(), p_value, anomaly])?;
+        let mut cells = vec![log_density.to_string(), score.to_string(), p_value, anomaly];
+        if arguments.attribution {
+            cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
+        }
+        output.row(cells)?;
     }
     table.warn();
     output.finish()
