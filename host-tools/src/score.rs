@@ -11,8 +11,8 @@ use crate::rows::table::Table;
 /// Score the rows of a CSV file.
 ///
 /// Writes the columns log_density (nats, raw units), score (what the row is judged by, higher is less
-/// normal), p_value (share of normal rows that score as high, at most) and anomaly (1 where the score
-/// is above the model's threshold); the last two are empty where the model has no calibration. Columns are
+/// normal), anomaly (1 where the score is above the model's threshold) and p_value (share of normal
+/// rows that score as high, at most); the last two are empty where the model has no calibration. Columns are
 /// matched by name, others are ignored, and rows are read as they come, so that a file may be
 /// larger than memory. Numbers are written so that they read back to the same bits.
 #[derive(clap::Args, Debug)]
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let mut header = ["log_density", "score", "p_value", "anomaly"].map(String::from).to_vec();
+    let mut header = ["log_density", "score", "anomaly", "p_value"].map(String::from).to_vec();
     if arguments.attribution {
         let names = device.feature_names();
         header.extend(names.iter().map(|name| format!("attribution_{name}")));
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        let mut cells = vec![log_density.to_string(), score.to_string(), p_value, anomaly];
+        let mut cells = vec![log_density.to_string(), score.to_string(), anomaly, p_value];
         if arguments.attribution {
             cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
         }

@@ -4,6 +4,7 @@ mod cost;
 mod detection;
 mod families;
 mod glitch;
+mod judgement;
 mod quality;
 
 use std::path::PathBuf;
@@ -28,11 +29,15 @@ pub struct Arguments {
     /// after the other, and tell how detection changes.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     glitch: bool,
+    /// Train the default model on every folder of --data, and tell whether its p-values keep their
+    /// promise and whether its alarms blame the feature at fault.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    judgement: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -55,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             detection::run(data, detection_options, train)
         }
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
+        Arguments { judgement: true, .. } => judgement::run(data, train),
         Arguments { names, .. } => cost(names).map(drop),
     }
 }

@@ -83,6 +83,12 @@ impl HostTool {
         data::read_column(file, "score")
     }
 
+    /// Leaves the scores of the rows of `test` in `file`, with what each feature adds to them.
+    pub fn attribute(&self, test: &Path, model: &Path, file: &Path) -> Result<()> {
+        let mut score = self.verb("score");
+        crate::run(score.arg(model).arg(test).arg("--attribution").arg("--output").arg(file))
+    }
+
     /// What `flowlet inspect` says of a model.
     pub fn inspect(&self, model: &Path) -> Result<Value> {
         Ok(serde_json::from_slice(&crate::read(self.verb("inspect").arg(model).arg("--json"))?)?)
