@@ -38,6 +38,8 @@ const FAULTS: [Fault; 3] = [Fault::Offset, Fault::Stuck, Fault::Swapped];
 struct Row {
     name: String,
     normal_rows: usize,
+    /// Rows that the p-values come from.
+    held_out_rows: f64,
     /// Of each rate, the share of normal rows with so small a p-value.
     p_values: Vec<(f64, f64)>,
     /// Of each fault, rows with it, alarms that it raised, and alarms that blame its feature most.
@@ -75,11 +77,12 @@ fn judge(flowlet: &HostTool, data: &Data, model: &Path, folder: &Path) -> Result
         (rate, small.count() as f64 / normal.len() as f64)
     };
     let quiet: Vec<usize> = normal.iter().copied().filter(|row| alarms[*row] == 0.0).collect();
-    let features: Vec<String> =
-        serde_json::from_value(flowlet.inspect(model)?["features"].clone())?;
+    let summary = flowlet.inspect(model)?;
+    let features: Vec<String> = serde_json::from_value(summary["features"].clone())?;
     Ok(Row {
         name: data.name.clone(),
         normal_rows: normal.len(),
+        held_out_rows: summary["threshold"]["rows"].as_f64().context("it has a threshold")?,
         p_values: RATES.map(share).to_vec(),
         faults: faults(flowlet, data, model, folder, &quiet, &features)?,
     })
@@ -178,7 +181,9 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let mut cells = vec![row.name.clone(), row.normal_rows.to_string()];
         cells.extend(row.p_values.iter().map(|(rate, share)| {
-            let error = 2.0 * (rate * (1.0 - rate) / row.normal_rows as f64).sqrt();
+            // Of the normal rows, and of those that were held out.
+            let samples = 1.0 / row.normal_rows as f64 + 1.0 / row.held_out_rows;
+            let error = 2.0 * (rate * (1.0 - rate) * samples).sqrt();
             format!("{share:.4} ({error:.4})")
         }));
         let part = |alarms: usize, right: usize| match alarms {
