@@ -2,13 +2,15 @@
 //! whitening) may stand in front, [`fit`] trains a family by maximum likelihood ([`mixture`]s by
 //! expectation maximisation), judged by its [`loss`], [`selection`] takes the best of several,
 //! [`ensemble`] puts several together, [`calibrate`] finds the threshold, [`export`] writes the file,
-//! and [`constants`] says what it makes of values off a constant.
+//! and [`constants`] says what it makes of values off a constant. [`generalised_pareto`] describes
+//! the tails of scores and of importance weights.
 
 pub mod calibrate;
 pub mod constants;
 pub mod ensemble;
 pub mod export;
 pub mod fit;
+pub mod generalised_pareto;
 pub mod loss;
 pub mod marginal;
 pub mod mixture;
