@@ -14,7 +14,7 @@ mod image;
 mod lu_linear;
 mod masked;
 mod math;
-mod network;
+pub mod network;
 mod periodic;
 mod permutation;
 mod scalar;
@@ -290,10 +290,7 @@ impl Flow {
 
     /// Moves every weight to `decay` of itself and the rest of `other`'s.
     pub fn average(&mut self, other: &Self, decay: f64) {
-        let mut weights = Weights(Vec::new());
-        other.visit(&mut weights);
-        let mut mix = Mix { others: weights.0.into_iter(), decay };
-        *self = self.clone().map(&mut mix);
+        average(self, other, decay);
     }
 
     /// The layers and the base as the device's file holds them.
@@ -406,7 +403,16 @@ fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// All weights of a flow, in the order of its fields, flattened.
+/// Moves every weight of a module to `decay` of itself and the rest of `other`'s, which is built
+/// alike.
+pub fn average<M: Module>(module: &mut M, other: &M, decay: f64) {
+    let mut weights = Weights(Vec::new());
+    other.visit(&mut weights);
+    let mut mix = Mix { others: weights.0.into_iter(), decay };
+    *module = module.clone().map(&mut mix);
+}
+
+/// All weights of a module, in the order of its fields, flattened.
 struct Weights(Vec<Tensor<1>>);
 
 impl ModuleVisitor for Weights {
@@ -415,7 +421,7 @@ impl ModuleVisitor for Weights {
     }
 }
 
-/// Mixes the weights of a flow with those of another.
+/// Mixes the weights of a module with those of another.
 struct Mix {
     others: std::vec::IntoIter<Tensor<1>>,
     decay: f64,
@@ -424,13 +430,13 @@ struct Mix {
 impl ModuleMapper for Mix {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let own = param.val();
-        let other = self.others.next().expect("flows of one architecture");
+        let other = self.others.next().expect("modules of one architecture");
         let other = other.reshape(own.dims());
         Param::from_tensor(own * self.decay + other * (1.0 - self.decay))
     }
 }
 
 /// The entries of a tensor, row-major.
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("made of f32")
 }
