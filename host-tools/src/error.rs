@@ -197,6 +197,14 @@ pub enum Error {
         /// Its parameters.
         parameters: usize,
     },
+    /// A centre and a scale for other than the parameters, or a scale that is none.
+    #[error(
+        "the standardisation of the density must hold a centre and a positive scale for each of its {parameters} parameters"
+    )]
+    Standardisation {
+        /// Its parameters.
+        parameters: usize,
+    },
     /// A gradient that was no number, step after step.
     #[error(
         "the loss of steps {first} to {last} is no finite number: the density to fit must be finite for every finite row, and the learning rate (it is {learning_rate}) may be too high"

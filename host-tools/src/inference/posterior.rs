@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::descent::{self, Schedule};
 use super::importance::{Diagnostics, LogWeights};
-use super::target::Target;
+use super::target::{Standardisation, Target};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::family::{self, Architecture, Base, Family, Flow, Sizes};
@@ -140,6 +140,11 @@ fn fit(target: &impl Target, options: &Options) -> Result<Flow> {
     if !(2..=flowlet::MAX_FEATURES).contains(&parameters) {
         return Err(Error::Parameters { parameters });
     }
+    let columns = target.standardisation();
+    let is_usable = |column: &Standardisation| column.scale > 0.0 && column.scale.is_finite();
+    if columns.len() != parameters || !columns.iter().all(is_usable) {
+        return Err(Error::Standardisation { parameters });
+    }
     for (draws, least) in [(options.draws, 1), (options.judged_draws, FEWEST_JUDGED)] {
         if draws < least {
             return Err(Error::FewDraws { draws, minimum: FEWEST_JUDGED });
@@ -155,22 +160,29 @@ fn fit(target: &impl Target, options: &Options) -> Result<Flow> {
     })
 }
 
-/// ln q(z) - ln p(z) of the draws that `base` maps to, shape \[draws, 1\], with the path gradient.
+/// ln q(z) - ln p(z) of the draws that `base` maps to, shape \[draws, 1\], with the path gradient;
+/// without the constant of the standardisation.
 fn path_loss(flow: &Flow, base: Tensor<2>, target: &impl Target) -> Tensor<2> {
-    let (z, _) = flow.forward(base, None);
-    let log_q = flow.clone().no_grad().log_density(z.clone());
+    let (standardised, _) = flow.forward(base, None);
+    let log_q = flow.clone().no_grad().log_density(standardised.clone());
+    let columns = target.standardisation();
+    let row = |of: fn(&Standardisation) -> f32| {
+        let values: Vec<f32> = columns.iter().map(of).collect();
+        Tensor::<2>::from_data(TensorData::new(values, [1, columns.len()]), &log_q.device())
+    };
+    let z = standardised * row(|column| column.scale) + row(|column| column.centre);
     log_q - target.log_density(z)
 }
 
 /// The file of `flow` without what draws tell of it.
 fn describe(target: &impl Target, options: &Options, flow: &Flow) -> Description {
     let Options { family, layers, schedule, draws, seed, .. } = options;
-    let feature = |name: String| Feature {
+    let feature = |(name, column): (String, Standardisation)| Feature {
         name,
-        centre: 0.0,
-        scale: 1.0,
-        low: -1.0,
-        high: 1.0,
+        centre: column.centre,
+        scale: column.scale,
+        low: column.centre - column.scale,
+        high: column.centre + column.scale,
         periodic: false,
         offset: 0.0,
         step: 0.0,
@@ -185,7 +197,7 @@ fn describe(target: &impl Target, options: &Options, flow: &Flow) -> Description
     ];
     let (layers, base) = flow.export();
     Description {
-        features: target.names().into_iter().map(feature).collect(),
+        features: target.names().into_iter().zip(target.standardisation()).map(feature).collect(),
         layers,
         base,
         provenance: facts.iter().map(|(key, value)| format!("{key}={value}\n")).collect(),

@@ -25,6 +25,21 @@ pub trait Target {
     /// and differentiable at every finite row: a parameter that has bounds enters by a transform of the
     /// real line, whose log-derivative is a part of the density.
     fn log_density(&self, z: Tensor<2>) -> Tensor<2>;
+
+    /// Where each parameter roughly lies, and on which scale, such as its prior's: the fit starts from
+    /// N(centre, scale^2), and the file standardises by them. By default 0 and 1.
+    fn standardisation(&self) -> Vec<Standardisation> {
+        vec![Standardisation { centre: 0.0, scale: 1.0 }; self.names().len()]
+    }
+}
+
+/// What is subtracted from a parameter, and what divides the difference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standardisation {
+    /// In the parameter's unit.
+    pub centre: f32,
+    /// In the parameter's unit, positive.
+    pub scale: f32,
 }
 
 /// A target whose constant is known.
