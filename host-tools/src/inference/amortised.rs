@@ -84,6 +84,12 @@ impl AmortisedPosterior {
         }
     }
 
+    /// So many draws of z given one row x, shape \[1, D\] to \[draws, L\].
+    pub fn sample(&self, x: Tensor<2>, draws: usize, random: &mut ChaCha8Rng) -> Tensor<2> {
+        let base = normals([draws, self.latent], random, &x.device());
+        self.draw(x.repeat_dim(0, draws), base)
+    }
+
     /// A draw of z for each row x, from base draws of shape \[rows, L\].
     fn draw(&self, x: Tensor<2>, base: Tensor<2>) -> Tensor<2> {
         let Encoded { mean, log_deviation, context } = self.encode(x);
