@@ -140,6 +140,27 @@ fn parameters_may_have_any_unit() {
     assert!(own.diagnostics.log_evidence.abs() < 0.01, "{}", own.diagnostics);
 }
 
+/// Two parameters on this scale.
+struct Scaled(f32);
+
+impl Target for Scaled {
+    fn name(&self) -> &str {
+        "scaled"
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["first".into(), "second".into()]
+    }
+
+    fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+        log_normal(z.clone(), Tensor::zeros_like(&z)).sum_dim(1)
+    }
+
+    fn standardisation(&self) -> Vec<Standardisation> {
+        vec![Standardisation { centre: 0.0, scale: self.0 }; 2]
+    }
+}
+
 #[test]
 fn what_cannot_be_fitted_is_refused() {
     let refuse = |target: Constant, options: Options| -> Result<()> {
@@ -160,6 +181,8 @@ fn what_cannot_be_fitted_is_refused() {
     }
     let error = refuse(Constant(2, f32::NAN), options());
     assert!(matches!(error, Err(Error::NoGradient { first: 1, last: 20, .. })), "{error:?}");
+    let error = fit_posterior(&Scaled(0.0), &options()).map(drop);
+    assert!(matches!(error, Err(Error::Standardisation { parameters: 2 })), "{error:?}");
     let few = Options { judged_draws: 0, ..options() };
     assert!(matches!(refuse(Constant(2, 0.0), few), Err(Error::FewDraws { .. })));
 }
