@@ -5,6 +5,7 @@ mod detection;
 mod families;
 mod glitch;
 mod judgement;
+mod latent;
 mod quality;
 
 use std::path::PathBuf;
@@ -33,11 +34,14 @@ pub struct Arguments {
     /// promise and whether its alarms blame the feature at fault.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     judgement: bool,
+    /// Fit flows to known posteriors with three seeds, and tell how near they come.
+    #[arg(long, group = "comparison", conflicts_with_all = ["names", "data", "train"])]
+    latent: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement", "latent"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -59,6 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { detection: true, detection_options, .. } => {
             detection::run(data, detection_options, train)
         }
+        Arguments { latent: true, .. } => latent::run(),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),
         Arguments { names, .. } => cost(names).map(drop),
