@@ -23,8 +23,9 @@ use rand_chacha::ChaCha8Rng;
 /// Rows that an amortised posterior is judged by, and draws of each.
 const JUDGED: (usize, usize) = (300, 256);
 
-fn main() -> Result<()> {
-    let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(0);
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let seed = std::env::args().nth(1).map_or(Ok(0), |seed| seed.parse());
+    let seed: u64 = seed.map_err(|error| format!("SEED: {error}"))?;
     let print = |name: &str, value: f64| {
         println!("{}", serde_json::json!({ "name": name, "seed": seed, "value": value }));
     };
@@ -41,7 +42,8 @@ fn main() -> Result<()> {
     fitted("funnel", &Funnel)?;
     amortised("linear_gaussian", &LinearGaussian, 2, 1000, seed, print)?;
     amortised("banana_posterior", &CurvedPosterior, 4, 2000, seed, print)?;
-    amortised("bimodal_posterior", &BimodalPosterior, 4, 3000, seed, print)
+    amortised("bimodal_posterior", &BimodalPosterior, 4, 3000, seed, print)?;
+    Ok(())
 }
 
 /// A target as an object.

@@ -10,8 +10,7 @@ use crate::error::{Error, Result};
 use crate::training::generalised_pareto::{FEWEST, Fit};
 
 /// Share of the draws that at most are the tail of the weights, and what the square root of their
-/// number is multiplied by for the same (Vehtari et al. 2024, "Pareto Smoothed Importance Sampling",
-/// section 2.3).
+/// number is multiplied by for the same (Vehtari et al. 2024, "Pareto Smoothed Importance Sampling").
 const TAIL: (f64, f64) = (0.2, 3.0);
 /// The shape above which no number of draws that one could wait for helps.
 const LARGEST_SHAPE: f64 = 0.7;
@@ -64,7 +63,7 @@ impl LogWeights {
         self.importance_weighted_bound(1)
     }
 
-    /// The importance-weighted bound (Burda et al. 2016, "Importance Weighted Autoencoders", eq. 8):
+    /// The importance-weighted bound (Burda et al. 2016, "Importance Weighted Autoencoders"):
     /// the mean over groups of `points` draws of ln of their mean weight. It does not fall in the mean
     /// as there are more points, and ends at the log evidence.
     pub fn importance_weighted_bound(&self, points: usize) -> f64 {
@@ -113,7 +112,7 @@ impl LogWeights {
 }
 
 impl Diagnostics {
-    /// By the thresholds of Vehtari et al. 2024, section 3.2.4.
+    /// By the thresholds of Vehtari et al. 2024.
     pub fn verdict(&self) -> Verdict {
         let needed = 1.0 - 1.0 / (self.draws as f64).log10();
         match self.pareto_shape {

@@ -2,7 +2,7 @@
 //!
 //! KL(q | p) is the mean of ln q(z) - ln p(z) over draws z of q, up to the constant that p lacks.
 //! Its gradient is taken along the path of the draws alone (Roeder et al. 2017, "Sticking the
-//! Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference", eq. 8): z = forward
+//! Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference"): z = forward
 //! of a base draw carries the gradient, and ln q(z) is evaluated by the inverse of a copy of the flow
 //! whose weights do not. What is left out has mean 0, and the rest vanishes where q is p.
 
