@@ -120,7 +120,8 @@ pub fn fit_posterior(target: &impl Target, options: &Options) -> Result<Posterio
     let draft = description.to_file();
     let mut device = device::open(&draft, "the fitted posterior")?;
     for row in rows.chunks(width).take(VECTORS) {
-        description.self_test.push((row.to_vec(), device.log_density(row)?));
+        let results = [device.log_density(row)?, device.score(row)?];
+        description.self_test.push((row.to_vec(), results));
     }
     let file = description.to_file();
     device::open(&file, "the finished posterior")?.self_test()?;
