@@ -14,10 +14,10 @@ const ENTRIES: usize = 256;
 const LARGEST: usize = 128;
 
 /// Of the rows, those of the largest scores that a tail is fitted to: a tenth, and not fewer nor more
-/// than these.
-const EXCEEDANCES: (usize, usize) = (20, 500);
-/// Fewest rows for each of them, so that a tail is one.
-const ROWS_PER_EXCEEDANCE: usize = 3;
+/// than these, but of few rows a third.
+const EXCEEDANCES: (usize, usize) = (30, 500);
+/// Fewest rows that a tail is fitted to.
+const FEWEST_ROWS: usize = 60;
 /// A shape closer to 0, or below it, counts as 0: no normal row is then impossible, however far out.
 const SMALLEST_SHAPE: f64 = 0.01;
 
@@ -108,11 +108,11 @@ fn quantiles(ascending: &[f32]) -> Vec<(f32, u32)> {
 /// The tail beyond ascending scores; none where they are few or alike.
 fn tail(ascending: &[f32]) -> Option<Tail> {
     let rows = ascending.len();
-    let (fewest, most) = EXCEEDANCES;
-    let count = (rows / 10).clamp(fewest, most);
-    if rows < ROWS_PER_EXCEEDANCE * count {
+    if rows < FEWEST_ROWS {
         return None;
     }
+    let (fewest, most) = EXCEEDANCES;
+    let count = (rows / 10).clamp(fewest, most).min(rows / 3);
     let (below, above) = ascending.split_at(rows - count);
     let start = *below.last()?;
     let exceedances: Vec<f64> = above.iter().map(|score| f64::from(score - start)).collect();
