@@ -66,6 +66,10 @@
 //! sensor's value before it becomes an `f32`; the step is 0 where the column has no steps, else it
 //! comes in whole steps from its low on. Without the section both are 0.
 //!
+//! **Section 13, latent model** and **section 15, points** (Cargo feature `latent`): instead of
+//! section 1, a model with latent values (`flowlet::Latent` has their words). A flow's file has
+//! neither.
+//!
 //! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
 //! false-alarm rate; `f32` score above which a row is an anomaly (nats). More words may follow.
 //!
@@ -81,8 +85,8 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 8 and 10 to 15 are kept for
-//! quantiles of the score and attribution.
+//! Numbers of kinds and tags are never used again. Tags 8, 10 to 12 and 14 are kept
+//! for quantiles of the score and attribution.
 //!
 //! # Checks
 //!
@@ -134,6 +138,10 @@ pub mod tag {
     pub const ENSEMBLE: u32 = 7;
     /// Offset and step of each column.
     pub const COLUMNS: u32 = 9;
+    /// Networks and flows of a latent variable model.
+    pub const LATENT: u32 = 13;
+    /// Draws that a latent model's bound is taken over.
+    pub const POINTS: u32 = 15;
 }
 
 /// Magic, version and length.
@@ -168,6 +176,8 @@ pub(crate) struct File<'m> {
     pub calibration: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
+    pub latent: Option<&'m [u32]>,
+    pub points: Option<&'m [u32]>,
 }
 
 /// The length of the model file at the start of `slot`, as its header says.
@@ -252,6 +262,8 @@ impl<'m> File<'m> {
             tag::COLUMNS => Some(&mut self.columns),
             tag::CALIBRATION => Some(&mut self.calibration),
             tag::SELF_TEST => Some(&mut self.self_test),
+            tag::LATENT => Some(&mut self.latent),
+            tag::POINTS => Some(&mut self.points),
             _ => None,
         }
     }

@@ -25,6 +25,8 @@
 //!   [`Model`] is the same with sizes known at run time and memory from the caller, [`Member`] one
 //!   flow of it, [`Combination`] what the flows of an ensemble come to, [`Given`] either with a
 //!   context.
+//! - [`Latent`] is a firmware's latent variable model, which encodes a row to a few values and decodes
+//!   them; [`LatentModel`] the same with sizes known at run time.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -48,6 +50,7 @@ compile_error!("a model file is used where it lies, and its words are little-end
 
 mod base;
 pub mod bijection;
+mod columns;
 mod direction;
 mod draw;
 mod ensemble;
@@ -57,6 +60,8 @@ mod flow;
 #[cfg(feature = "write")]
 mod heap;
 pub mod kernel;
+#[cfg(feature = "latent")]
+mod latent;
 mod masked;
 mod math;
 mod member;
@@ -77,9 +82,13 @@ pub use ensemble::Combination;
 pub use error::Error;
 pub use file::MAX_MEMBERS;
 pub use flow::Flow;
+#[cfg(all(feature = "write", feature = "latent"))]
+pub use heap::LatentMemory;
 #[cfg(feature = "write")]
 pub use heap::Memory;
 pub use kernel::Units;
+#[cfg(feature = "latent")]
+pub use latent::{Latent, LatentModel, LatentScratch, Likelihood, MAX_SUMMARY, Terms};
 pub use masked::{Degrees, Masked};
 #[cfg(feature = "micromath")]
 pub use math::Micromath;

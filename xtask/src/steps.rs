@@ -36,10 +36,11 @@ enum Outcome {
 }
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "autoregressive",
     "context",
     "ensemble",
+    "latent",
     "linear",
     "marginal",
     "mixture",
