@@ -1,60 +1,32 @@
-//! Several flows over the same rows, and the one log-density that they come to.
+//! Several flows over the same rows, and the one density that they come to.
 //!
-//! Flows from other starts err on other rows. In a mixture one overconfident flow excuses a row, in
-//! the mean of the log-densities it does not, so that the mean is usually the better detector (Choi
-//! et al. 2018, "WAIC, but Why? Generative Ensembles for Robust Anomaly Detection"). In a file,
-//! section 7 says which of them it is:
+//! It is their mixture, log p(x) = ln sum_k w_k p_k(x): a density like each of them, with samples. What
+//! they come to as a detector is another question ([`Score`](crate::Score)): flows from other
+//! starts err on other rows, and in a mixture one overconfident flow excuses a row.
 //!
-//! | word 0 | log-density | words behind |
-//! |---|---|---|
-//! | 1 | mean of the members' log-densities: a score, no density, for it does not integrate to 1 | none |
-//! | 2 | ln sum_k w_k p_k(x), a mixture of the members | ln w_k of each, `f32` |
+//! In a file, section 7 holds ln w_k of each flow, `f32`.
 
 use crate::Error;
 use crate::file::tag;
 use crate::math::LIMIT;
 
-/// How the log-densities of several flows become one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Combination<'m> {
-    /// Their mean. A score: it does not integrate to 1, and has no samples.
-    Mean,
-    /// The log-density of a mixture of the flows; ln of each one's share.
-    Mixture(&'m [f32]),
-}
-
-impl<'m> Combination<'m> {
-    /// Numbers in a file.
-    pub(crate) const MEAN: u32 = 1;
-    pub(crate) const MIXTURE: u32 = 2;
-
-    /// Views the words of section 7 in a file of `members` flows.
-    pub(crate) fn read(words: &'m [u32], members: usize) -> Result<Self, Error> {
-        let length =
-            |expected| Error::SectionLength { tag: tag::ENSEMBLE, actual: words.len(), expected };
-        let (kind, rest) = words.split_first().ok_or(length(1))?;
-        let log_weights: &[f32] = bytemuck::must_cast_slice(rest);
-        match *kind {
-            Self::MEAN if rest.is_empty() => Ok(Self::Mean),
-            Self::MEAN => Err(length(1)),
-            Self::MIXTURE if rest.len() != members => Err(length(1 + members)),
-            Self::MIXTURE => check(log_weights).map(|()| Self::Mixture(log_weights)),
-            kind => Err(Error::Combination { kind }),
-        }
+/// Views the words of section 7 in a file of `members` flows, and refuses shares that do not add up
+/// to 1.
+pub(crate) fn read_log_shares(words: &[u32], members: usize) -> Result<&[f32], Error> {
+    if words.len() != members {
+        let (tag, actual) = (tag::SHARES, words.len());
+        return Err(Error::SectionLength { tag, actual, expected: members });
     }
-}
-
-/// Refuses shares that do not add up to 1.
-fn check(log_weights: &[f32]) -> Result<(), Error> {
+    let log_shares: &[f32] = bytemuck::must_cast_slice(words);
     let mut sum = 0.0;
-    for (member, log_weight) in log_weights.iter().enumerate() {
-        if !(-LIMIT..=0.0).contains(log_weight) {
+    for (member, log_share) in log_shares.iter().enumerate() {
+        if !(-LIMIT..=0.0).contains(log_share) {
             return Err(Error::LogWeight { member });
         }
-        sum += libm::expf(*log_weight);
+        sum += libm::expf(*log_share);
     }
     match (0.999..=1.001).contains(&sum) {
-        true => Ok(()),
-        false => Err(Error::LogWeight { member: log_weights.len() }),
+        true => Ok(log_shares),
+        false => Err(Error::LogWeight { member: members }),
     }
 }

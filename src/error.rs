@@ -115,16 +115,8 @@ pub enum Error {
         member: usize,
     },
     /// A section for an ensemble in a file of one flow.
-    #[error("the model file says how to combine several flows, but has one")]
+    #[error("the model file has shares of several flows, but one flow")]
     NoEnsemble,
-    /// A combination of flows that this reader does not know.
-    #[error(
-        "the ensemble's combination is of kind {kind}, which this version of flowlet does not know"
-    )]
-    Combination {
-        /// Its number in the file.
-        kind: u32,
-    },
     /// Shares of an ensemble's flows that do not add up to 1.
     #[error(
         "the ensemble's shares are not usable at flow {member}: ln weight <= 0; weights add up to 1"
@@ -326,8 +318,18 @@ pub enum Error {
         /// The feature, from 0.
         feature: usize,
     },
+    /// A flow's part of the score is not usable.
+    #[error(
+        "the model's score is not usable at flow {member}: finite medians, positive deviations"
+    )]
+    Score {
+        /// The flow, from 0.
+        member: usize,
+    },
     /// The calibration is not usable.
-    #[error("the model's threshold or its false-alarm rate is not usable")]
+    #[error(
+        "the model's calibration is not usable: a threshold, rates up to 1, scores that ascend"
+    )]
     Calibration,
     /// The provenance is not UTF-8.
     #[error("the model's provenance is not UTF-8 text")]
@@ -431,11 +433,26 @@ pub enum Error {
     /// A bound over points that the file does not have.
     #[error("the model has not so many points for the bound: train it with --points")]
     NoPoints,
-    /// The file carries no threshold.
-    #[error(
-        "the model carries no threshold: train it with validation rows, or compare the score yourself"
-    )]
-    NoThreshold,
+    /// The file carries no calibration.
+    #[error("the model carries no calibration, so that no score can be called an anomaly")]
+    NoCalibration,
+    /// A false-alarm rate that is none.
+    #[error("a false-alarm rate must be less than 1, and 1e-9 or more")]
+    Rate,
+    /// A false-alarm rate that the calibration says nothing about.
+    #[error("the model was calibrated on {rows} rows, too few for so low a false-alarm rate")]
+    FewRows {
+        /// Held-out normal rows.
+        rows: u32,
+    },
+    /// A flow that the model does not have.
+    #[error("the model has {flows} flows, there is no flow {member}")]
+    NoMember {
+        /// The flow asked for, from 0.
+        member: usize,
+        /// Flows of the model.
+        flows: usize,
+    },
     /// A question that an ensemble of several flows has no answer to.
     #[error("not possible for an ensemble of flows: {reason}")]
     Ensemble {
@@ -453,9 +470,9 @@ pub enum Error {
     SelfTest {
         /// The vector, from 0.
         vector: usize,
-        /// Bits of the log-density computed here.
+        /// Bits of the log-density or the score computed here.
         computed: u32,
-        /// Bits of the log-density in the file.
+        /// Bits of the same in the file.
         expected: u32,
     },
 }

@@ -56,28 +56,33 @@
 //! each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit
 //! and less its offset; low to high is the range of the training rows.
 //!
-//! **Section 7, ensemble** (exactly one where there is more than one flow, else none; words): how
-//! the flows' log-densities become one, 1 = their mean, 2 = the log-density of a mixture; behind a
-//! 2 for each flow ln of its share, `f32`, at most 0, the shares adding up to 1 within 0.001
-//! ([`Combination`](crate::Combination)).
+//! **Section 7, shares** (exactly one where there is more than one flow, else none; words): for each
+//! flow ln of its share of their mixture, `f32`, at most 0, the shares adding up to 1 within 0.001.
 //!
 //! **Section 9, columns** (at most one; words): for each feature, then each context value, offset,
 //! `f64` in two words, the low one first, and step, `f32`. The offset is what is subtracted from the
 //! sensor's value before it becomes an `f32`; the step is 0 where the column has no steps, else it
 //! comes in whole steps from its low on. Without the section both are 0.
 //!
+//! **Section 11, score** (at most one; words): for each flow the median and the deviation of its
+//! base's log-density, then of its log-determinant, `f32`, in nats ([`Balance`](crate::Balance)).
+//! Without it the score is minus the log-density.
+//!
 //! **Section 13, latent model** and **section 15, points** (Cargo feature `latent`): instead of
 //! section 1, a model with latent values (`flowlet::Latent` has their words). A flow's file has
 //! neither.
 //!
-//! **Section 2, calibration** (at most one; words): number of held-out normal rows; `f32`
-//! false-alarm rate; `f32` score above which a row is an anomaly (nats). More words may follow.
+//! **Section 2, calibration** (at most one; words): n, number of held-out normal rows; T, number of
+//! thresholds, from 1; Q, number of quantiles; T pairs of a false-alarm rate and its threshold, `f32`;
+//! Q pairs of a score, `f32`, and the number of held-out rows above it; and none or five words, `f32`,
+//! of the tail behind them ([`Calibration`](crate::Calibration)).
 //!
 //! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
 //! host, so that the same training gives the same file.
 //!
 //! **Section 6, self-test** (at most one; words): any number of vectors, each the D values of a
-//! raw row, the C of its context, and its log-density in nats, `f32`, all bits as the host computed them.
+//! raw row, the C of its context, its log-density in nats and its score, `f32`, all bits as the host
+//! computed them.
 //!
 //! # What a new version may change
 //!
@@ -85,8 +90,7 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 8, 10 to 12 and 14 are kept
-//! for quantiles of the score and attribution.
+//! Numbers of kinds and tags are never used again. Tags 8, 10, 12 and 14 are kept for attribution.
 //!
 //! # Checks
 //!
@@ -124,7 +128,7 @@ const TOO_MANY_FLOWS: Error = if cfg!(feature = "ensemble") {
 pub mod tag {
     /// Architecture and parameters.
     pub const FLOW: u32 = 1;
-    /// Number of rows, false-alarm rate and threshold.
+    /// Thresholds, and quantiles of the scores of held-out rows.
     pub const CALIBRATION: u32 = 2;
     /// Feature names.
     pub const NAMES: u32 = 3;
@@ -132,12 +136,14 @@ pub mod tag {
     pub const PROVENANCE: u32 = 4;
     /// Centre, scale and range of each feature.
     pub const STANDARDISATION: u32 = 5;
-    /// Rows with the log-densities that the host computed.
+    /// Rows with the log-densities and scores that the host computed.
     pub const SELF_TEST: u32 = 6;
-    /// How the log-densities of several flows become one.
-    pub const ENSEMBLE: u32 = 7;
+    /// Shares of several flows in their mixture.
+    pub const SHARES: u32 = 7;
     /// Offset and step of each column.
     pub const COLUMNS: u32 = 9;
+    /// What the score balances.
+    pub const SCORE: u32 = 11;
     /// Networks and flows of a latent variable model.
     pub const LATENT: u32 = 13;
     /// Draws that a latent model's bound is taken over.
@@ -170,9 +176,10 @@ pub(crate) struct File<'m> {
     /// In their order, as many as there are.
     pub flows: [Option<&'m [u32]>; MEMBERS],
     pub standardisations: [Option<&'m [u32]>; MEMBERS],
-    pub ensemble: Option<&'m [u32]>,
+    pub shares: Option<&'m [u32]>,
     pub names: Option<&'m [u8]>,
     pub columns: Option<&'m [u32]>,
+    pub score: Option<&'m [u32]>,
     pub calibration: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
@@ -258,8 +265,9 @@ impl<'m> File<'m> {
     /// The place of a section of words that stands at most once.
     fn words(&mut self, tag: u32) -> Option<&mut Option<&'m [u32]>> {
         match tag {
-            tag::ENSEMBLE if cfg!(feature = "ensemble") => Some(&mut self.ensemble),
+            tag::SHARES if cfg!(feature = "ensemble") => Some(&mut self.shares),
             tag::COLUMNS => Some(&mut self.columns),
+            tag::SCORE => Some(&mut self.score),
             tag::CALIBRATION => Some(&mut self.calibration),
             tag::SELF_TEST => Some(&mut self.self_test),
             tag::LATENT => Some(&mut self.latent),

@@ -3,9 +3,10 @@
 use rand_core::Rng;
 
 use crate::Error;
+use crate::calibration::{Calibration, Threshold};
 use crate::kernel::Units;
 use crate::math::{Libm, Math};
-use crate::model::{Given, Model, Threshold};
+use crate::model::{Given, Model};
 use crate::network::MAX_HIDDEN;
 use crate::scratch::{SPARE, Scratch};
 
@@ -57,7 +58,7 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
         self.given(&[]).log_density(x)
     }
 
-    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    /// The anomaly score, which grows with abnormality ([`Score`](crate::Score)).
     pub fn score(&self, x: &[f32; D]) -> Result<f32, Error> {
         self.given(&[]).score(x)
     }
@@ -65,6 +66,11 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(&self, x: &[f32; D]) -> Result<bool, Error> {
         self.given(&[]).is_anomaly(x)
+    }
+
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(&self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
+        self.given(&[]).is_anomaly_at(x, rate)
     }
 
     /// x to z. Returns z and log |det dz/dx|.
@@ -119,9 +125,24 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H,
         &self.model
     }
 
-    /// The threshold in the file, if it has one.
+    /// What the scores of held-out rows were, if the file says so.
+    pub fn calibration(&self) -> Option<Calibration<'m>> {
+        self.model.calibration()
+    }
+
+    /// The threshold that [`Flow::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.model.threshold()
+    }
+
+    /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).
+    pub fn p_value(&self, score: f32) -> Result<f32, Error> {
+        self.model.p_value(score)
+    }
+
+    /// The score that at most a share `rate` of normal rows exceed ([`Calibration::threshold_at`]).
+    pub fn threshold_at(&self, rate: f32) -> Result<f32, Error> {
+        self.model.threshold_at(rate)
     }
 
     /// What must be subtracted from the sensor's value of column `index`, the features and then the
@@ -163,7 +184,7 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Given<'_, Flow
         self.model().log_density(x, &mut Memory::<D, H, C>::new().scratch())
     }
 
-    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    /// The anomaly score, which grows with abnormality ([`Score`](crate::Score)).
     pub fn score(self, x: &[f32; D]) -> Result<f32, Error> {
         self.model().score(x, &mut Memory::<D, H, C>::new().scratch())
     }
@@ -171,6 +192,11 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Given<'_, Flow
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(self, x: &[f32; D]) -> Result<bool, Error> {
         self.model().is_anomaly(x, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
+        self.model().is_anomaly_at(x, rate, &mut Memory::<D, H, C>::new().scratch())
     }
 
     /// x to z. Returns z and log |det dz/dx|.

@@ -40,7 +40,8 @@
 //! prior is given none.
 //!
 //! Section 5 stands once. Section 15, points (at most one; words): L `f32` for each draw e that the
-//! bound is taken over. The self-test's vectors hold a row's score in place of its log-density.
+//! bound is taken over. The self-test's vectors hold a row's score alone. There is no
+//! section 7 and no section 11.
 
 mod calls;
 mod likelihood;
@@ -48,7 +49,7 @@ mod record;
 mod scratch;
 mod shell;
 
-pub use calls::Terms;
+pub use calls::LatentTerms;
 pub use likelihood::Likelihood;
 pub use record::MAX_SUMMARY;
 #[cfg(feature = "write")]
@@ -60,11 +61,12 @@ use core::marker::PhantomData;
 
 use crate::Error;
 use crate::base::Mixture;
+use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
 use crate::file::{self, File, tag};
 use crate::math::{LIMIT, Libm, Math};
 use crate::member::Member;
-use crate::model::{Given, Threshold, read_threshold};
+use crate::model::Given;
 use crate::preprocess::Standardisation;
 use record::Parts;
 
@@ -77,7 +79,7 @@ pub struct LatentModel<'m, M: Math = Libm> {
     parts: Parts<'m>,
     standardisation: &'m [[f32; Standardisation::WORDS]],
     log_scale_sum: f32,
-    threshold: Option<Threshold>,
+    calibration: Option<Calibration<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -96,8 +98,8 @@ impl<'m, M: Math> LatentModel<'m, M> {
         let words = file.latent.ok_or(Error::IsFlow)?;
         let [flow, ..] = file.flows;
         let [standardisation, others @ ..] = file.standardisations;
-        let repeated = [flow.map(|_| tag::FLOW), file.ensemble.map(|_| tag::ENSEMBLE)];
-        if let Some(tag) = repeated.into_iter().flatten().next() {
+        let of_flows = [(flow, tag::FLOW), (file.shares, tag::SHARES), (file.score, tag::SCORE)];
+        if let Some((_, tag)) = of_flows.into_iter().find(|(words, _)| words.is_some()) {
             return Err(Error::UnknownSection { tag });
         }
         if others.iter().any(Option::is_some) {
@@ -114,7 +116,7 @@ impl<'m, M: Math> LatentModel<'m, M> {
             parts,
             standardisation,
             log_scale_sum: Standardisation::log_scale_sum(standardisation, parts.sizes.features),
-            threshold: None,
+            calibration: None,
             columns: Columns::read(parts.sizes, names, file.columns)?,
             provenance: "",
             self_test: &[],
@@ -122,7 +124,7 @@ impl<'m, M: Math> LatentModel<'m, M> {
             math: PhantomData,
         };
         if let Some(words) = file.calibration {
-            model.threshold = Some(read_threshold(words)?);
+            model.calibration = Some(Calibration::read(words)?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -306,9 +308,24 @@ impl<'m, M: Math> LatentModel<'m, M> {
         core::iter::once("latent").chain(flows)
     }
 
-    /// The threshold in the file, if it has one.
+    /// What the scores of held-out rows were, if the file says so.
+    pub fn calibration(&self) -> Option<Calibration<'m>> {
+        self.calibration
+    }
+
+    /// The threshold that [`Given::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
-        self.threshold
+        self.calibration?.thresholds().next()
+    }
+
+    /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).
+    pub fn p_value(&self, score: f32) -> Result<f32, Error> {
+        Ok(self.calibration.ok_or(Error::NoCalibration)?.p_value::<M>(score))
+    }
+
+    /// The score that at most a share `rate` of normal rows exceed ([`Calibration::threshold_at`]).
+    pub fn threshold_at(&self, rate: f32) -> Result<f32, Error> {
+        self.calibration.ok_or(Error::NoCalibration)?.threshold_at::<M>(rate)
     }
 
     /// Where the model came from: lines `key=value`.

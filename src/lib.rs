@@ -11,9 +11,9 @@
 //!
 //! let flow = Flow::<3, 16>::from_bytes(include_model!("../tests/golden/small.flow"))?;
 //! flow.self_test()?; // the log-densities that the host computed, to the last bit
-//! let score = flow.score(&[1.0, 20.5, 0.3])?; // nats, higher is less probable
+//! let score = flow.score(&[1.0, 20.5, 0.3])?; // higher is less normal
 //! if flow.is_anomaly(&[1.0, 20.5, 0.3])? {
-//!     println!("score {score}");
+//!     println!("score {score}, p-value {}", flow.p_value(score)?);
 //! }
 //! assert_eq!(flow.score(&[1.0, f32::NAN, 0.3]), Err(flowlet::Error::NotFinite { feature: 1 }));
 //! # Ok::<(), flowlet::Error>(())
@@ -23,10 +23,10 @@
 //!
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
 //!   [`Model`] is the same with sizes known at run time and memory from the caller, [`Member`] one
-//!   flow of it, [`Combination`] what the flows of an ensemble come to, [`Given`] either with a
-//!   context.
+//!   flow of it, [`Given`] either with a context.
 //! - [`Latent`] is a firmware's latent variable model, which encodes a row to a few values and decodes
 //!   them; [`LatentModel`] the same with sizes known at run time.
+//! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -50,6 +50,7 @@ compile_error!("a model file is used where it lies, and its words are little-end
 
 mod base;
 pub mod bijection;
+mod calibration;
 mod columns;
 mod direction;
 mod draw;
@@ -71,6 +72,7 @@ mod periodic;
 mod preprocess;
 mod record;
 mod scalar;
+mod score;
 mod scratch;
 mod spline;
 mod triangular;
@@ -78,7 +80,7 @@ mod triangular;
 pub mod write;
 
 pub use base::{Base, MAX_COMPONENTS, Mixture};
-pub use ensemble::Combination;
+pub use calibration::{Calibration, Tail, Threshold};
 pub use error::Error;
 pub use file::MAX_MEMBERS;
 pub use flow::Flow;
@@ -88,15 +90,16 @@ pub use heap::LatentMemory;
 pub use heap::Memory;
 pub use kernel::Units;
 #[cfg(feature = "latent")]
-pub use latent::{Latent, LatentModel, LatentScratch, Likelihood, MAX_SUMMARY, Terms};
+pub use latent::{Latent, LatentModel, LatentScratch, LatentTerms, Likelihood, MAX_SUMMARY};
 pub use masked::{Degrees, Masked};
 #[cfg(feature = "micromath")]
 pub use math::Micromath;
 pub use math::{LIMIT, Libm, Math};
 pub use member::{MAX_CONTEXT, MAX_FEATURES, Member};
-pub use model::{Given, Model, Threshold};
+pub use model::{Given, Model};
 pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use periodic::Periodic;
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;
+pub use score::{Balance, Score, Terms};
 pub use scratch::Scratch;

@@ -11,6 +11,7 @@ use crate::math::Math;
 use crate::network::is_bounded;
 use crate::preprocess::Standardisation;
 use crate::record::{Record, Sizes};
+use crate::score::Terms;
 
 /// Most features of a model.
 pub const MAX_FEATURES: usize = 64;
@@ -162,11 +163,11 @@ impl<'m> Member<'m> {
         layers.chain(self.base.cargo_features()).chain([context]).flatten()
     }
 
-    /// Log-density of the raw row that `row` holds, which becomes its base sample.
+    /// The terms of the log-density of the raw row that `row` holds, which becomes its base sample.
     #[inline(always)]
-    pub(crate) fn log_density<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
+    pub(crate) fn terms<M: Math>(&self, row: &mut [f32], work: &mut Work) -> Terms {
         let log_det_jacobian = self.inverse::<M>(row, work);
-        self.base.log_density::<M>(row, work.row) + log_det_jacobian
+        Terms { base: self.base.log_density::<M>(row, work.row), log_det_jacobian }
     }
 
     /// Base sample to raw row, in place. Returns log |det dx/dz|.

@@ -11,11 +11,13 @@ use core::marker::PhantomData;
 use rand_core::Rng;
 
 use crate::Error;
+use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
-use crate::ensemble::Combination;
+use crate::ensemble::read_log_shares;
 use crate::file::{self, File, MEMBERS, tag};
 use crate::math::{Libm, Math};
 use crate::member::Member;
+use crate::score::Score;
 use crate::scratch::Scratch;
 
 /// A normalizing flow borrowed from a model file, or an ensemble of up to
@@ -28,24 +30,14 @@ pub struct Model<'m, M: Math = Libm> {
     /// The first `count`; the rest of the places repeat the first one.
     members: [Member<'m>; MEMBERS],
     count: usize,
-    combination: Option<Combination<'m>>,
-    threshold: Option<Threshold>,
+    /// ln of each flow's share of an ensemble's mixture; none where there is one flow.
+    log_shares: &'m [f32],
+    score: Score<'m>,
+    calibration: Option<Calibration<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
     math: PhantomData<M>,
-}
-
-/// The score above which a row is an anomaly, and what it rests on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Threshold {
-    /// Number of held-out normal rows that it was computed from.
-    pub rows: u32,
-    /// Share of normal rows that it lets score above it.
-    pub false_alarm_rate: f32,
-    /// The score, in nats: minus the log-density in raw units.
-    pub score: f32,
 }
 
 impl<'m, M: Math> Model<'m, M> {
@@ -68,8 +60,9 @@ impl<'m, M: Math> Model<'m, M> {
         let mut model = Self {
             members: [first; MEMBERS],
             count: 1,
-            combination: None,
-            threshold: None,
+            log_shares: &[],
+            score: Score::LogDensity,
+            calibration: None,
             columns,
             provenance: "",
             self_test: &[],
@@ -78,8 +71,11 @@ impl<'m, M: Math> Model<'m, M> {
         if cfg!(feature = "ensemble") {
             model.read_others(&file, math)?;
         }
+        if let Some(words) = file.score {
+            model.score = Score::read(words, model.members().len())?;
+        }
         if let Some(words) = file.calibration {
-            model.threshold = Some(read_threshold(words)?);
+            model.calibration = Some(Calibration::read(words)?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -105,8 +101,7 @@ impl<'m, M: Math> Model<'m, M> {
         Self::from_bytes(bytes.ok_or(Error::Length { stated, actual: slot.len() })?)
     }
 
-    /// Reads the flows behind the first one, whose arithmetic is `math`, and how their
-    /// log-densities become one.
+    /// Reads the flows behind the first one, whose arithmetic is `math`, and their shares.
     fn read_others(&mut self, file: &File<'m>, math: u32) -> Result<(), Error> {
         let [first, places @ ..] = &mut self.members;
         let [_, flows @ ..] = &file.flows;
@@ -127,11 +122,11 @@ impl<'m, M: Math> Model<'m, M> {
             *place = member;
             self.count += 1;
         }
-        self.combination = match (self.count, file.ensemble) {
-            (1, None) => None,
+        self.log_shares = match (self.count, file.shares) {
+            (1, None) => &[],
             (1, Some(_)) => return Err(Error::NoEnsemble),
-            (_, None) => return Err(Error::MissingSection { tag: tag::ENSEMBLE }),
-            (count, Some(words)) => Some(Combination::read(words, count)?),
+            (_, None) => return Err(Error::MissingSection { tag: tag::SHARES }),
+            (count, Some(words)) => read_log_shares(words, count)?,
         };
         Ok(())
     }
@@ -139,7 +134,7 @@ impl<'m, M: Math> Model<'m, M> {
     /// Words of a self-test vector.
     fn vector(&self) -> usize {
         // A model has features, but the compiler cannot know, and would keep a panic for 0 words.
-        (self.features() + self.context() + 1).max(1)
+        (self.features() + self.context() + 2).max(1)
     }
 
     /// Number of features, D.
@@ -163,9 +158,14 @@ impl<'m, M: Math> Model<'m, M> {
         self.members.get(..count).unwrap_or_default()
     }
 
-    /// How the log-densities of an ensemble become one; none where there is one flow.
-    pub fn combination(&self) -> Option<Combination<'m>> {
-        if cfg!(feature = "ensemble") { self.combination } else { None }
+    /// ln of each flow's share of an ensemble's mixture; none where there is one flow.
+    pub fn log_shares(&self) -> &'m [f32] {
+        if cfg!(feature = "ensemble") { self.log_shares } else { &[] }
+    }
+
+    /// Whether the density is a mixture of several flows.
+    pub(crate) fn is_ensemble(&self) -> bool {
+        !self.log_shares().is_empty()
     }
 
     fn first(&self) -> &Member<'m> {
@@ -205,8 +205,8 @@ impl<'m, M: Math> Model<'m, M> {
     }
 
     /// The sum of ln scale over the features: log-density of the standardised row minus that of
-    /// the raw row, in nats. In an ensemble the members' mean, which is exact for a mean of
-    /// log-densities and for flows of one standardisation.
+    /// the raw row, in nats. In an ensemble the members' mean, which is exact for flows of one
+    /// standardisation.
     pub fn log_scale_sum(&self) -> f32 {
         let sum: f32 = self.members().iter().map(Member::log_scale_sum).sum();
         sum / self.members().len() as f32
@@ -219,7 +219,7 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// The Cargo features of this crate that the model needs; one may come more than once.
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
-        let ensemble = self.combination().map(|_| "ensemble");
+        let ensemble = self.is_ensemble().then_some("ensemble");
         let members = self.members.into_iter().take(self.members().len());
         members.flat_map(|member| member.cargo_features()).chain(ensemble)
     }
@@ -229,9 +229,29 @@ impl<'m, M: Math> Model<'m, M> {
         self.members().iter().map(Member::parameters).sum()
     }
 
-    /// The threshold in the file, if it has one.
+    /// What the score of a row is.
+    pub fn score_kind(&self) -> Score<'m> {
+        self.score
+    }
+
+    /// What the scores of held-out rows were, if the file says so.
+    pub fn calibration(&self) -> Option<Calibration<'m>> {
+        self.calibration
+    }
+
+    /// The threshold that [`Model::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
-        self.threshold
+        self.calibration?.thresholds().next()
+    }
+
+    /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).
+    pub fn p_value(&self, score: f32) -> Result<f32, Error> {
+        Ok(self.calibration.ok_or(Error::NoCalibration)?.p_value::<M>(score))
+    }
+
+    /// The score that at most a share `rate` of normal rows exceed ([`Calibration::threshold_at`]).
+    pub fn threshold_at(&self, rate: f32) -> Result<f32, Error> {
+        self.calibration.ok_or(Error::NoCalibration)?.threshold_at::<M>(rate)
     }
 
     /// Where the model came from: lines `key=value`.
@@ -250,7 +270,7 @@ impl<'m, M: Math> Model<'m, M> {
         self.given(&[]).log_density(x, scratch)
     }
 
-    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    /// The anomaly score, which grows with abnormality ([`Score`]).
     pub fn score(&self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.given(&[]).score(x, scratch)
     }
@@ -258,6 +278,16 @@ impl<'m, M: Math> Model<'m, M> {
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(&self, x: &[f32], scratch: &mut Scratch) -> Result<bool, Error> {
         self.given(&[]).is_anomaly(x, scratch)
+    }
+
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(
+        &self,
+        x: &[f32],
+        rate: f32,
+        scratch: &mut Scratch,
+    ) -> Result<bool, Error> {
+        self.given(&[]).is_anomaly_at(x, rate, scratch)
     }
 
     /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
@@ -281,35 +311,23 @@ impl<'m, M: Math> Model<'m, M> {
         self.given(&[]).sample(random, temperature, x, scratch)
     }
 
-    /// Computes the log-densities of the file's self-test vectors and compares their bits with
-    /// the host's. Returns how many there are.
+    /// Computes the log-densities and scores of the file's self-test vectors and compares their bits
+    /// with the host's. Returns how many there are.
     pub fn self_test(&self, scratch: &mut Scratch) -> Result<usize, Error> {
         let mut vectors = 0;
         for (vector, words) in self.self_test.chunks(self.vector()).enumerate() {
-            let Some((expected, row)) = words.split_last() else { break };
+            let Some((row, expected)) = words.split_last_chunk::<2>() else { break };
             let row: &[f32] = bytemuck::must_cast_slice(row);
             let Some((x, context)) = row.split_at_checked(self.features()) else { break };
-            let computed = self.given(context).log_density(x, scratch)?.to_bits();
-            if computed != *expected {
-                return Err(Error::SelfTest { vector, computed, expected: *expected });
+            let given = self.given(context);
+            let computed = [given.log_density(x, scratch)?, given.score(x, scratch)?];
+            for (computed, expected) in computed.map(f32::to_bits).into_iter().zip(*expected) {
+                if computed != expected {
+                    return Err(Error::SelfTest { vector, computed, expected });
+                }
             }
             vectors = vector + 1;
         }
         Ok(vectors)
-    }
-}
-
-pub(crate) fn read_threshold(words: &[u32]) -> Result<Threshold, Error> {
-    let expected = 3;
-    let ([rows, rate, score], _) = words.split_first_chunk().ok_or(Error::SectionLength {
-        tag: tag::CALIBRATION,
-        actual: words.len(),
-        expected,
-    })?;
-    let (false_alarm_rate, score) = (f32::from_bits(*rate), f32::from_bits(*score));
-    if (0.0..=1.0).contains(&false_alarm_rate) && score.is_finite() {
-        Ok(Threshold { rows: *rows, false_alarm_rate, score })
-    } else {
-        Err(Error::Calibration)
     }
 }

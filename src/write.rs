@@ -30,15 +30,15 @@ use serde::Serialize;
 
 use crate::base;
 use crate::bijection::{Half, Kind, Side};
-use crate::ensemble;
+use crate::calibration::Tail;
 use crate::file::{MAGIC, Section, VERSION, checksum, tag};
 use crate::kernel::{ROWS, bias_position, blocks, position};
 use crate::masked::Degrees;
 use crate::math::{Libm, Math};
-use crate::model::Threshold;
 use crate::periodic::Periodic;
 use crate::record::{Record, Sizes};
 use crate::scalar::ScalarMap;
+use crate::score::Balance;
 
 /// Everything that a model file holds.
 #[derive(Clone, Debug)]
@@ -53,16 +53,19 @@ pub struct Description {
     pub base: Base,
     /// Further flows, which make the model an ensemble; nothing for most models.
     pub others: Vec<Member>,
-    /// What the log-densities of an ensemble come to; unused where there are no others.
-    pub combination: Combination,
-    /// [`Math::ID`] of the arithmetic that the threshold and the self-test hold for.
+    /// ln of each flow's share of an ensemble's mixture, the first one's first; unused where there are
+    /// no others.
+    pub log_shares: Vec<f32>,
+    /// [`Math::ID`] of the arithmetic that the calibration and the self-test hold for.
     pub math: u32,
-    /// The score above which a row is an anomaly.
-    pub threshold: Option<Threshold>,
+    /// How the score balances each flow; none where it is minus the log-density.
+    pub balances: Vec<Balance>,
+    /// What scores mean.
+    pub calibration: Option<Calibration>,
     /// Lines `key=value`.
     pub provenance: String,
-    /// Raw rows, each with its context behind it, and their log-densities.
-    pub self_test: Vec<(Vec<f32>, f32)>,
+    /// Raw rows, each with its context behind it, their log-densities and their scores.
+    pub self_test: Vec<(Vec<f32>, [f32; 2])>,
 }
 
 impl Default for Description {
@@ -74,9 +77,10 @@ impl Default for Description {
             layers: Vec::new(),
             base: Base::default(),
             others: Vec::new(),
-            combination: Combination::default(),
+            log_shares: Vec::new(),
             math: Libm::ID,
-            threshold: None,
+            balances: Vec::new(),
+            calibration: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -97,14 +101,29 @@ pub struct Member {
     pub base: Base,
 }
 
-/// How the log-densities of an ensemble become one, see [`crate::Combination`].
+/// The scores of held-out normal rows, see [`crate::Calibration`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Combination {
-    /// Their mean.
-    #[default]
-    Mean,
-    /// The log-density of a mixture; ln of each flow's share, the first one's first.
-    Mixture(Vec<f32>),
+pub struct Calibration {
+    /// Number of held-out rows.
+    pub rows: u32,
+    /// False-alarm rates and their thresholds, the one that decides first.
+    pub thresholds: Vec<(f32, f32)>,
+    /// Scores in ascending order, each with the number of held-out rows above it.
+    pub quantiles: Vec<(f32, u32)>,
+    /// What is beyond the largest score.
+    pub tail: Option<Tail>,
+}
+
+impl Calibration {
+    /// Section 2.
+    fn words(&self) -> Vec<u32> {
+        let counts = [self.rows, self.thresholds.len() as u32, self.quantiles.len() as u32];
+        let thresholds = self.thresholds.iter().flat_map(|(rate, score)| [*rate, *score]);
+        let quantiles = self.quantiles.iter().flat_map(|(score, above)| [score.to_bits(), *above]);
+        let tail = self.tail.into_iter().flat_map(Tail::words);
+        let words = counts.into_iter().chain(thresholds.map(f32::to_bits)).chain(quantiles);
+        words.chain(tail.map(f32::to_bits)).collect()
+    }
 }
 
 /// What is written of one flow.
@@ -287,13 +306,20 @@ impl Description {
         sections.push((tag::NAMES, names(columns())));
         sections.extend(column_words(columns()).map(|words| (tag::COLUMNS, bytes_of(&words))));
         if !self.others.is_empty() {
-            sections.push((tag::ENSEMBLE, bytes_of(&self.combination.words())));
+            sections.push((tag::SHARES, bytes_of(&bits(self.log_shares.iter().copied()))));
         }
-        sections.extend(calibration(self.threshold));
+        if !self.balances.is_empty() {
+            let words = bits(self.balances.iter().copied().flat_map(Balance::words));
+            sections.push((tag::SCORE, bytes_of(&words)));
+        }
+        if let Some(calibration) = &self.calibration {
+            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+        }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
-        sections.extend(self_test(&self.self_test));
+        let vectors = self.self_test.iter().map(|(row, results)| (&row[..], &results[..]));
+        sections.extend(self_test(vectors));
         envelope(&sections)
     }
 
@@ -308,17 +334,9 @@ impl Description {
     }
 }
 
-/// Section 2.
-fn calibration(threshold: Option<Threshold>) -> Option<(u32, Vec<u8>)> {
-    let Threshold { rows, false_alarm_rate, score } = threshold?;
-    let words = [rows, false_alarm_rate.to_bits(), score.to_bits()];
-    Some((tag::CALIBRATION, bytes_of(&words)))
-}
-
-/// Section 6; none without vectors.
-fn self_test(vectors: &[(Vec<f32>, f32)]) -> Option<(u32, Vec<u8>)> {
-    let floats = vectors.iter().flat_map(|(row, expected)| row.iter().chain([expected]));
-    let words: Vec<u32> = floats.map(|value| value.to_bits()).collect();
+/// Section 6, of rows and what comes of them; none without rows.
+fn self_test<'d>(vectors: impl Iterator<Item = (&'d [f32], &'d [f32])>) -> Option<(u32, Vec<u8>)> {
+    let words = bits(vectors.flat_map(|(row, results)| row.iter().chain(results)).copied());
     (!words.is_empty()).then(|| (tag::SELF_TEST, bytes_of(&words)))
 }
 
@@ -344,15 +362,9 @@ fn column_words<'d>(columns: impl Iterator<Item = &'d Feature> + Clone) -> Optio
     is_needed.then(|| columns.flat_map(words).collect())
 }
 
-impl Combination {
-    /// Section 7.
-    fn words(&self) -> Vec<u32> {
-        let (kind, log_weights) = match self {
-            Self::Mean => (ensemble::Combination::MEAN, &[][..]),
-            Self::Mixture(log_weights) => (ensemble::Combination::MIXTURE, &log_weights[..]),
-        };
-        core::iter::once(kind).chain(log_weights.iter().map(|weight| weight.to_bits())).collect()
-    }
+/// Floats as words.
+fn bits(floats: impl Iterator<Item = f32>) -> Vec<u32> {
+    floats.map(f32::to_bits).collect()
 }
 
 impl<'d> Flow<'d> {

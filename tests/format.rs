@@ -3,10 +3,8 @@
 mod models;
 
 use flowlet::file::{MAGIC, Section, VERSION, checksum, tag};
-use flowlet::write::{
-    Base, Combination, Component, Description, Layer, Member, ModelFile, envelope,
-};
-use flowlet::{Error, Flow, Libm, Memory, Model, Scratch, Units};
+use flowlet::write::{Base, Component, Description, Layer, Member, ModelFile, envelope};
+use flowlet::{Error, Flow, Libm, Memory, Model, Scratch, Threshold, Units};
 use models::{Random, goldens, small};
 
 const GOLDEN: &[u8] = include_bytes!("golden/small.flow");
@@ -84,7 +82,15 @@ fn the_golden_file_is_read_as_it_was() {
     let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("a golden file stays readable");
     let expected: Vec<_> = small().features.iter().map(|feature| feature.name.clone()).collect();
     assert_eq!(flow.model().feature_names().collect::<Vec<_>>(), expected);
-    assert_eq!(flow.threshold(), small().threshold);
+    let calibration = small().calibration.expect("it has one");
+    let (rate, score) = calibration.thresholds[0];
+    let first = Threshold { rows: calibration.rows, false_alarm_rate: rate, score };
+    assert_eq!(flow.threshold(), Some(first));
+    let read = flow.calibration().expect("it has one");
+    assert_eq!(read.quantiles().collect::<Vec<_>>(), calibration.quantiles);
+    assert_eq!(read.thresholds().count(), calibration.thresholds.len());
+    assert_eq!(read.tail(), calibration.tail);
+    assert_eq!(flow.model().score_kind().balances().collect::<Vec<_>>(), small().balances);
     assert_eq!(flow.model().provenance(), "generator=tests\n");
     assert_eq!(flow.self_test(), Ok(2));
     assert_eq!(flow.model().members()[0].layers().count(), 3);
@@ -218,9 +224,10 @@ fn is_tested(error: &Error) -> bool {
         Error::Calibration | Error::Provenance | Error::Math { .. } => true,
         Error::Column { .. } => true,
         Error::FeatureName { .. } | Error::RowLength { .. } | Error::Scratch { .. } => true,
-        Error::NoThreshold | Error::SelfTest { .. } => true,
+        Error::NoCalibration | Error::Rate | Error::FewRows { .. } => true,
+        Error::SelfTest { .. } | Error::NoMember { .. } => true,
         Error::Members { .. } | Error::Member { .. } | Error::NoEnsemble => true,
-        Error::Combination { .. } | Error::LogWeight { .. } | Error::Ensemble { .. } => true,
+        Error::LogWeight { .. } | Error::Ensemble { .. } | Error::Score { .. } => true,
         _ => false,
     }
 }
@@ -258,6 +265,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     // 8 rows x (1 bias + 1 column), then 8 rows x (1 bias + 5 columns).
     let words_of_coupling = 8 * 2 + 8 * 6;
     let flow = tag::FLOW;
+    let calibration =
+        |expected| Error::SectionLength { tag: tag::CALIBRATION, actual: 20, expected };
     let cases = [
         (flow, 0, 1, Error::Features { file: 1, firmware: 64 }),
         (flow, 0, 65, Error::Features { file: 65, firmware: 64 }),
@@ -342,9 +351,33 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (tag::STANDARDISATION, 5, (-1f32).to_bits(), Error::Standardisation { feature: 1 }),
         (tag::STANDARDISATION, 5, 1, Error::Standardisation { feature: 1 }),
         (tag::STANDARDISATION, 10, 1e9f32.to_bits(), Error::Standardisation { feature: 2 }),
-        (tag::CALIBRATION, 1, nan, Error::Calibration),
-        (tag::CALIBRATION, 1, 1.5f32.to_bits(), Error::Calibration),
-        (tag::CALIBRATION, 2, nan, Error::Calibration),
+        // Its deviations.
+        (tag::SCORE, 0, nan, Error::Score { member: 0 }),
+        (tag::SCORE, 1, 0, Error::Score { member: 0 }),
+        (tag::SCORE, 2, f32::INFINITY.to_bits(), Error::Score { member: 0 }),
+        (tag::SCORE, 3, (-1f32).to_bits(), Error::Score { member: 0 }),
+        // Fewer rows than there are scores.
+        (tag::CALIBRATION, 0, 60, Error::Calibration),
+        (tag::CALIBRATION, 1, u32::MAX, calibration(8_589_934_601)),
+        (tag::CALIBRATION, 1, 3, calibration(22)),
+        (tag::CALIBRATION, 2, u32::MAX, calibration(8_589_934_597)),
+        (tag::CALIBRATION, 2, 5, calibration(22)),
+        (tag::CALIBRATION, 2, 2, calibration(16)),
+        // A threshold's rate and score.
+        (tag::CALIBRATION, 3, nan, Error::Calibration),
+        (tag::CALIBRATION, 3, 1.5f32.to_bits(), Error::Calibration),
+        (tag::CALIBRATION, 4, nan, Error::Calibration),
+        // The second score, and what is above it.
+        (tag::CALIBRATION, 9, nan, Error::Calibration),
+        (tag::CALIBRATION, 9, (-1.5f32).to_bits(), Error::Calibration),
+        (tag::CALIBRATION, 10, 60, Error::Calibration),
+        // The tail's start, scale, shape, share and error.
+        (tag::CALIBRATION, 15, nan, Error::Calibration),
+        (tag::CALIBRATION, 16, 0, Error::Calibration),
+        (tag::CALIBRATION, 17, (-0.1f32).to_bits(), Error::Calibration),
+        (tag::CALIBRATION, 17, 1e-4f32.to_bits(), Error::Calibration),
+        (tag::CALIBRATION, 18, 0, Error::Calibration),
+        (tag::CALIBRATION, 19, nan, Error::Calibration),
         (tag::NAMES, 0, 0xffff_ff0f, Error::Name { feature: 0 }),
         (tag::PROVENANCE, 0, u32::MAX, Error::Provenance),
     ];
@@ -471,8 +504,10 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
     let all = sections(&small().to_file());
     for (tag, _) in &all {
         let without: Vec<_> = all.iter().filter(|(other, _)| other != tag).cloned().collect();
-        let expected = match tag % 2 {
-            1 => Err(Error::MissingSection { tag: *tag }),
+        let expected = match *tag {
+            tag::FLOW | tag::NAMES | tag::STANDARDISATION => {
+                Err(Error::MissingSection { tag: *tag })
+            }
             _ => Ok(()),
         };
         assert_eq!(open(envelope(&without).bytes()), expected, "without section {tag}");
@@ -490,8 +525,11 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
             let (_, contents) = altered.iter_mut().find(|(other, _)| other == tag).expect("there");
             contents.resize((contents.len() as isize + 4 * change) as usize, b'x');
             let found = open(envelope(&altered).bytes());
-            let fine = *tag == tag::PROVENANCE || (*tag == tag::CALIBRATION && change == 1);
-            assert_eq!(found.is_ok(), fine, "section {tag}, {change} words: {found:?}");
+            assert_eq!(
+                found.is_ok(),
+                *tag == tag::PROVENANCE,
+                "section {tag}, {change} words: {found:?}"
+            );
         }
     }
     let with = |tag| [all.clone(), vec![(tag, vec![1, 2, 3])]].concat();
@@ -501,7 +539,7 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
     let mut bytes = GOLDEN.to_vec();
     bytes[10] += 1;
     repair(&mut bytes);
-    assert_eq!(open(&bytes), Err(Error::Malformed { section: 6 }));
+    assert_eq!(open(&bytes), Err(Error::Malformed { section: 7 }));
 }
 
 /// The golden file of this name.
@@ -559,10 +597,17 @@ fn offsets_and_steps_are_read_and_absurd_ones_refused() {
 }
 
 /// `members` flows, each the small one's.
-fn ensemble(members: usize, combination: Combination) -> Description {
+fn ensemble(members: usize) -> Description {
+    sharing(members, vec![-(members as f32).ln(); members])
+}
+
+/// The same in other shares.
+fn sharing(members: usize, log_shares: Vec<f32>) -> Description {
     let Description { features, context, layers, base, .. } = small();
     let other = Member { features, context, layers, base };
-    Description { others: vec![other; members - 1], combination, self_test: Vec::new(), ..small() }
+    let balances = vec![small().balances[0]; members];
+    let others = vec![other; members - 1];
+    Description { others, log_shares, balances, self_test: Vec::new(), ..small() }
 }
 
 #[test]
@@ -572,47 +617,42 @@ fn flows_that_make_no_ensemble_are_refused() {
         assert_eq!(open(description.to_file().bytes()), Err(refusal));
     };
     for members in 2..=4 {
-        assert_eq!(open(ensemble(members, Combination::Mean).to_file().bytes()), Ok(()));
+        assert_eq!(open(ensemble(members).to_file().bytes()), Ok(()));
     }
-    refused(&ensemble(5, Combination::Mean), Error::Members { maximum: 4 });
+    refused(&ensemble(5), Error::Members { maximum: 4 });
 
-    let ensemble_tag = tag::ENSEMBLE;
     let equal = |members: usize| vec![-(members as f32).ln(); members];
-    let mixture = |log_weights| ensemble(3, Combination::Mixture(log_weights));
-    assert_eq!(open(mixture(equal(3)).to_file().bytes()), Ok(()));
-    let length = |actual, expected| Error::SectionLength { tag: ensemble_tag, actual, expected };
-    refused(&mixture(equal(2)), length(3, 4));
-    refused(&mixture(equal(4)), length(5, 4));
+    let mixture = |log_shares| sharing(3, log_shares);
+    let length = |tag, actual, expected| Error::SectionLength { tag, actual, expected };
+    refused(&mixture(equal(2)), length(tag::SHARES, 2, 3));
+    refused(&mixture(equal(4)), length(tag::SHARES, 4, 3));
+    for members in [1, 2, 4] {
+        let balances = vec![small().balances[0]; members];
+        let actual = 4 * members;
+        refused(&Description { balances, ..ensemble(3) }, length(tag::SCORE, actual, 12));
+    }
     refused(&mixture(vec![0.5, -1.0, -1.0]), Error::LogWeight { member: 0 });
     refused(&mixture(vec![-1.0, f32::NAN, -1.0]), Error::LogWeight { member: 1 });
     refused(&mixture(vec![-1.0, -1.0, f32::NEG_INFINITY]), Error::LogWeight { member: 2 });
     refused(&mixture(vec![-2.0; 3]), Error::LogWeight { member: 3 });
-    for kind in [0, 3, u32::MAX] {
-        let file = with_word(&mixture(equal(3)), ensemble_tag, 0, kind);
-        assert_eq!(open(file.bytes()), Err(Error::Combination { kind }));
-    }
-    let mean = with_word(&mixture(equal(3)), ensemble_tag, 0, 1);
-    assert_eq!(open(mean.bytes()), Err(length(4, 1)));
-    let bare = with_word(&ensemble(3, Combination::Mean), ensemble_tag, 0, 2);
-    assert_eq!(open(bare.bytes()), Err(length(1, 4)));
 
     // Flows that do not take the same rows.
-    let mut wider = ensemble(2, Combination::Mean);
+    let mut wider = ensemble(2);
     let other = &mut wider.others[0];
     (other.layers, other.features) = (Vec::new(), Random::new(1).features(4));
     refused(&wider, Error::Member { member: 1 });
-    let mut given = ensemble(3, Combination::Mean);
+    let mut given = ensemble(3);
     let other = &mut given.others[1];
     (other.layers, other.context) = (Vec::new(), Random::new(1).features(1));
     refused(&given, Error::Member { member: 2 });
-    let mut sections = sections(&ensemble(2, Combination::Mean).to_file());
+    let mut sections = sections(&ensemble(2).to_file());
     sections[1].1[12] = 2;
     assert_eq!(open(envelope(&sections).bytes()), Err(Error::Member { member: 1 }));
 }
 
 #[test]
 fn an_ensemble_without_its_sections_is_refused() {
-    let all = sections(&ensemble(3, Combination::Mean).to_file());
+    let all = sections(&ensemble(3).to_file());
     let without = |tag, count| {
         let mut left = count;
         let mut keep = |other| {
@@ -624,17 +664,17 @@ fn an_ensemble_without_its_sections_is_refused() {
         all.iter().filter(|(other, _)| keep(*other)).cloned().collect::<Vec<_>>()
     };
     let cases = [
-        (without(tag::ENSEMBLE, 1), Error::MissingSection { tag: tag::ENSEMBLE }),
+        (without(tag::SHARES, 1), Error::MissingSection { tag: tag::SHARES }),
         (without(tag::STANDARDISATION, 1), Error::MissingSection { tag: tag::STANDARDISATION }),
         (without(tag::FLOW, 1), Error::RepeatedSection { tag: tag::STANDARDISATION }),
     ];
     for (sections, refusal) in cases {
         assert_eq!(open(envelope(&sections).bytes()), Err(refusal));
     }
-    let again = [all.clone(), vec![(tag::ENSEMBLE, vec![1, 0, 0, 0])]].concat();
-    let repeated = Error::RepeatedSection { tag: tag::ENSEMBLE };
+    let again = [all.clone(), vec![(tag::SHARES, vec![1, 0, 0, 0])]].concat();
+    let repeated = Error::RepeatedSection { tag: tag::SHARES };
     assert_eq!(open(envelope(&again).bytes()), Err(repeated));
-    let alone = [sections(&small().to_file()), vec![(tag::ENSEMBLE, vec![1, 0, 0, 0])]].concat();
+    let alone = [sections(&small().to_file()), vec![(tag::SHARES, vec![1, 0, 0, 0])]].concat();
     assert_eq!(open(envelope(&alone).bytes()), Err(Error::NoEnsemble));
 }
 
@@ -673,18 +713,22 @@ fn wrong_use_is_told_apart() {
     );
     assert_eq!(model.expect_features(&names[..2]), Err(Error::RowLength { found: 2, expected: 3 }));
 
-    let bare = Description { threshold: None, ..small() }.to_file();
+    let bare = Description { calibration: None, ..small() }.to_file();
     let flow = Flow::<3, 8>::from_bytes(bare.bytes()).expect("fits");
-    assert_eq!(flow.is_anomaly(&[0.0; 3]), Err(Error::NoThreshold));
+    assert_eq!(flow.is_anomaly(&[0.0; 3]), Err(Error::NoCalibration));
+    assert_eq!(flow.is_anomaly_at(&[0.0; 3], 0.1), Err(Error::NoCalibration));
+    assert_eq!(flow.p_value(1.0), Err(Error::NoCalibration));
 
-    let mut broken = small();
-    let (_, log_density) = &mut broken.self_test[1];
-    let expected = log_density.to_bits() ^ 1;
-    let computed = log_density.to_bits();
-    *log_density = f32::from_bits(expected);
-    let file = broken.to_file();
-    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
-    assert_eq!(flow.self_test(), Err(Error::SelfTest { vector: 1, computed, expected }));
+    for result in 0..2 {
+        let mut broken = small();
+        let (_, results) = &mut broken.self_test[1];
+        let computed = results[result].to_bits();
+        let expected = computed ^ 1;
+        results[result] = f32::from_bits(expected);
+        let file = broken.to_file();
+        let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+        assert_eq!(flow.self_test(), Err(Error::SelfTest { vector: 1, computed, expected }));
+    }
 }
 
 /// Every header and record word x absurd values, checksums right: a typed refusal, or a model
@@ -717,8 +761,17 @@ fn a_forged_file_never_gives_a_wrong_number() {
             let score = model.given(&context).score(&row, &mut memory.scratch());
             let score = score.expect("a finite row");
             assert!(score.is_finite(), "{score}");
+            let Ok(p_value) = model.p_value(score) else { continue };
+            assert!((0.0..=1.0).contains(&p_value), "{p_value}");
+            for rate in [0.5, 0.01, 1e-9] {
+                let threshold = model.threshold_at(rate);
+                assert!(
+                    threshold.is_ok_and(f32::is_finite)
+                        || matches!(threshold, Err(Error::FewRows { .. }))
+                );
+            }
             // An ensemble has no such map.
-            if model.combination().is_some() {
+            if !model.log_shares().is_empty() {
                 continue;
             }
             let mut row = row;
@@ -727,12 +780,8 @@ fn a_forged_file_never_gives_a_wrong_number() {
             assert!(row.iter().all(|value| value.is_finite()), "{row:?}");
         }
     };
-    let mixture = ensemble(2, Combination::Mixture(vec![-(2f32.ln()); 2]));
     let (image, heavy_tailed) = (golden("image"), golden("mixture_student_t"));
-    let ensemble = ensemble(2, Combination::Mean);
-    for description in
-        [small(), image, ensemble, mixture, circular(), heavy_tailed, golden("columns")]
-    {
+    for description in [small(), image, ensemble(2), circular(), heavy_tailed, golden("columns")] {
         for (tag, contents) in sections(&description.to_file()) {
             for word in 0..contents.len() / 4 {
                 for value in values {

@@ -178,7 +178,8 @@ fn assert_same<const D: usize, const L: usize, const H: usize, const C: usize>(
     let file = description.to_file();
     let latent = Latent::<D, L, H, Libm, C>::from_bytes(file.bytes()).expect("it fits");
     assert_eq!(latent.self_test(), Ok(2));
-    assert_eq!(latent.threshold(), description.threshold);
+    assert_eq!(latent.threshold().map(|own| (own.rows, own.score)), Some((120, 9.5)));
+    assert_eq!(latent.p_value(20.0), Ok(1.0 / 121.0));
     let mut random = Random::new(3);
     with_model(&file, |model, memory| {
         for seed in 0..4 {
@@ -189,6 +190,7 @@ fn assert_same<const D: usize, const L: usize, const H: usize, const C: usize>(
             let scratch = &mut memory.scratch();
             assert_eq!(own.score(&x), other.score(&x, scratch));
             assert_eq!(own.is_anomaly(&x), other.is_anomaly(&x, scratch));
+            assert_eq!(own.is_anomaly_at(&x, 0.1), other.is_anomaly_at(&x, 0.1, scratch));
             assert_eq!(own.terms(&x), other.terms(&x, scratch));
             assert_eq!(own.bound(&x), other.bound(&x, scratch));
             let (mut z, mut row) = ([0.0; L], [0.0; D]);
@@ -429,10 +431,10 @@ fn what_is_no_row_code_or_context_is_refused() {
         model.given(&[]).sample(&mut random, 1.0, &mut row, &mut memory.scratch()).expect("a draw");
         assert!(row.iter().all(|bit| *bit == 0.0 || *bit == 1.0));
     });
-    let bare = LatentDescription { threshold: None, points: Vec::new(), ..plain };
+    let bare = LatentDescription { calibration: None, points: Vec::new(), ..plain };
     with_model(&bare.to_file(), |model, memory| {
         let scratch = &mut memory.scratch();
-        assert_eq!(model.given(&[]).is_anomaly(&[0.0; 3], scratch), Err(Error::NoThreshold));
+        assert_eq!(model.given(&[]).is_anomaly(&[0.0; 3], scratch), Err(Error::NoCalibration));
         assert_eq!(model.given(&[]).bound(&[0.0; 3], scratch), Err(Error::NoPoints));
     });
 }
@@ -568,7 +570,7 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (tag::STANDARDISATION, 5, 0, Error::Standardisation { feature: 1 }),
         (tag::POINTS, 3, nan, Error::Point { index: 3 }),
         (tag::POINTS, 0, 1e9f32.to_bits(), Error::Point { index: 0 }),
-        (tag::CALIBRATION, 2, nan, Error::Calibration),
+        (tag::CALIBRATION, 4, nan, Error::Calibration),
         (tag::NAMES, 0, 0xffff_ff0f, Error::Name { feature: 0 }),
         (tag::PROVENANCE, 0, u32::MAX, Error::Provenance),
     ];
@@ -616,7 +618,7 @@ fn sections_missing_or_cut_are_refused() {
             let (_, contents) = altered.iter_mut().find(|(other, _)| other == tag).expect("there");
             contents.resize((contents.len() as isize + 4 * change) as usize, b'x');
             let found = open(envelope(&altered).bytes());
-            let fine = *tag == tag::PROVENANCE || (*tag == tag::CALIBRATION && change == 1);
+            let fine = *tag == tag::PROVENANCE;
             assert_eq!(found.is_ok(), fine, "section {tag}, {change} words: {found:?}");
         }
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 use flowlet::bijection::{Half, Layer, Side};
 use flowlet::write::ModelFile;
 use flowlet::{
-    Base, Combination, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Scratch,
-    Standardisation, Threshold,
+    Balance, Base, Calibration, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Score,
+    Scratch, Standardisation, Terms, Threshold,
 };
 use rand::Rng;
 
@@ -55,6 +55,10 @@ pub trait Device {
     /// Natural logarithm of the density at a row of the features and then the context, less their
     /// offsets; nats, raw units.
     fn log_density(&mut self, row: &[f32]) -> Result<f32>;
+    /// The anomaly score of such a row, which grows with abnormality.
+    fn score(&mut self, row: &[f32]) -> Result<f32>;
+    /// The terms of each flow's log-density at such a row, in nats.
+    fn terms(&mut self, row: &[f32]) -> Result<Vec<Terms>>;
     /// Fills `x` with a draw, less its offsets, given a context less its own.
     fn sample(
         &mut self,
@@ -67,6 +71,12 @@ pub trait Device {
     fn self_test(&mut self) -> Result<usize>;
     /// The threshold in the file.
     fn threshold(&self) -> Option<Threshold>;
+    /// What the scores of held-out rows were.
+    fn calibration(&self) -> Option<Calibration<'_>>;
+    /// Share of normal rows that score `score` or more, at most; none without a calibration.
+    fn p_value(&self, score: f32) -> Option<f32>;
+    /// The score that at most a share `rate` of normal rows exceed.
+    fn threshold_at(&self, rate: f32) -> Result<f32>;
     /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
     /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
@@ -98,8 +108,12 @@ pub struct Summary {
     pub periodic: Vec<PeriodSummary>,
     /// The flows: one, or those of an ensemble.
     pub members: Vec<MemberSummary>,
-    /// What the log-densities of an ensemble come to.
-    pub combination: Option<String>,
+    /// Shares of an ensemble's flows in its mixture; none of one flow.
+    pub shares: Vec<f32>,
+    /// What the score is.
+    pub score: &'static str,
+    /// How the balanced score balances each flow.
+    pub balances: Vec<BalanceSummary>,
     /// Cargo features of flowlet that a firmware needs.
     pub cargo_features: Vec<&'static str>,
     /// Units of the widest hidden layer, in whole blocks of 8.
@@ -138,6 +152,20 @@ pub struct PeriodSummary {
     pub low: f32,
     /// Where it ends.
     pub high: f32,
+}
+
+/// What `inspect` shows of how the score balances a flow: of the terms of its log-density over normal
+/// rows, in nats.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct BalanceSummary {
+    /// Median of the base's log-density.
+    pub base_median: f32,
+    /// Its deviation.
+    pub base_deviation: f32,
+    /// Median of the log-determinant.
+    pub log_det_jacobian_median: f32,
+    /// Its deviation.
+    pub log_det_jacobian_deviation: f32,
 }
 
 /// What `inspect` shows of one flow.
@@ -185,6 +213,19 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.given(context).log_density(x, &mut self.memory.scratch())?)
     }
 
+    fn score(&mut self, row: &[f32]) -> Result<f32> {
+        let (x, context) = row.split_at(self.model.features());
+        Ok(self.model.given(context).score(x, &mut self.memory.scratch())?)
+    }
+
+    fn terms(&mut self, row: &[f32]) -> Result<Vec<Terms>> {
+        let (x, context) = row.split_at(self.model.features());
+        let flows = 0..self.model.members().len();
+        let mut scratch = self.memory.scratch();
+        let given = self.model.given(context);
+        flows.map(|flow| Ok(given.terms(flow, x, &mut scratch)?)).collect()
+    }
+
     fn sample(
         &mut self,
         mut random: &mut dyn Rng,
@@ -204,6 +245,18 @@ impl<M: Math> Device for Loaded<'_, M> {
         self.model.threshold()
     }
 
+    fn calibration(&self) -> Option<Calibration<'_>> {
+        self.model.calibration()
+    }
+
+    fn p_value(&self, score: f32) -> Option<f32> {
+        self.model.p_value(score).ok()
+    }
+
+    fn threshold_at(&self, rate: f32) -> Result<f32> {
+        Ok(self.model.threshold_at(rate)?)
+    }
+
     fn log_scale_sum(&self) -> f32 {
         self.model.log_scale_sum()
     }
@@ -220,9 +273,9 @@ impl<M: Math> Device for Loaded<'_, M> {
             columns: columns_of(model),
             periodic: periods(&self.feature_names(), &model.members()[0]),
             members: model.members().iter().map(summary).collect(),
-            combination: model
-                .combination()
-                .map(|combination| describe_combination(combination, model.members().len())),
+            shares: model.log_shares().iter().map(|log_share| log_share.exp()).collect(),
+            score: describe_score(model.score_kind()),
+            balances: balances(model.score_kind()),
             cargo_features: model.cargo_features().collect::<BTreeSet<_>>().into_iter().collect(),
             width: model.width(),
             parameters: model.parameters(),
@@ -350,16 +403,21 @@ fn describe(layer: Layer) -> String {
     }
 }
 
-fn describe_combination(combination: Combination, members: usize) -> String {
-    match combination {
-        Combination::Mean => {
-            format!("mean of the log-densities of {members} flows, a score and no density")
-        }
-        Combination::Mixture(log_weights) => {
-            let shares = log_weights.iter().map(|log_weight| format!("{:.3}", log_weight.exp()));
-            format!("mixture of {members} flows, shares {}", shares.collect::<Vec<_>>().join(", "))
-        }
+fn describe_score(score: Score) -> &'static str {
+    match score {
+        Score::LogDensity => "minus the log-density, in nats",
+        Score::Balanced(_) => "balanced, in deviations of normal rows",
     }
+}
+
+fn balances(score: Score) -> Vec<BalanceSummary> {
+    let summary = |Balance { median, deviation }: Balance| BalanceSummary {
+        base_median: median.base,
+        base_deviation: deviation.base,
+        log_det_jacobian_median: median.log_det_jacobian,
+        log_det_jacobian_deviation: deviation.log_det_jacobian,
+    };
+    score.balances().map(summary).collect()
 }
 
 fn describe_base(base: Base) -> String {

@@ -68,6 +68,17 @@ pub struct Evaluation {
     pub rows_that_rule_the_mean: usize,
 }
 
+/// A labelled row and what the model says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// Higher is less normal.
+    pub score: f32,
+    /// Nats, raw units.
+    pub log_density: f32,
+    /// What the label says.
+    pub is_anomaly: bool,
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
@@ -77,17 +88,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let label = table.column(&arguments.label)?;
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let mut scores = Vec::new();
+    let mut judged = Vec::new();
     while table.advance()? {
         let Some(values) = table.values(&columns)? else { continue };
         let row = device::row(values, &offsets);
         let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
-        scores.push((-device.log_density(&row)?, anomaly));
+        judged.push(Judged {
+            score: device.score(&row)?,
+            log_density: device.log_density(&row)?,
+            is_anomaly: anomaly,
+        });
     }
     table.check_rows()?;
     table.warn();
     let threshold = device.threshold().map(|threshold| threshold.score);
-    let evaluation = Evaluation::new(scores, threshold, f64::from(device.log_scale_sum()));
+    let evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
     for warning in evaluation.warnings() {
         log::warn!("{}: {warning}", message::path(table.path()));
     }
@@ -118,14 +133,21 @@ fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
 }
 
 impl Evaluation {
-    /// From (score, is an anomaly) of each row.
-    pub fn new(mut scores: Vec<(f32, bool)>, threshold: Option<f32>, log_scale_sum: f64) -> Self {
-        let rows = scores.len();
-        let anomalies = scores.iter().filter(|(_, anomaly)| *anomaly).count();
+    /// Of rows of both kinds.
+    pub fn new(judged: &[Judged], threshold: Option<f32>, log_scale_sum: f64) -> Self {
+        let rows = judged.len();
+        let anomalies = judged.iter().filter(|row| row.is_anomaly).count();
         let normals = rows - anomalies;
         let both = anomalies > 0 && normals > 0;
-        let normal_scores = scores.iter().filter(|(_, anomaly)| !anomaly);
-        let mean = -normal_scores.map(|(score, _)| f64::from(*score)).sum::<f64>() / normals as f64;
+        let mut ascending: Vec<f64> = judged
+            .iter()
+            .filter(|row| !row.is_anomaly)
+            .map(|row| f64::from(row.log_density))
+            .collect();
+        ascending.sort_unstable_by(f64::total_cmp);
+        let mean = ascending.iter().sum::<f64>() / normals as f64;
+        let mut scores: Vec<(f32, bool)> =
+            judged.iter().map(|row| (row.score, row.is_anomaly)).collect();
         let share = |wanted: bool, count: usize| {
             let threshold = threshold.filter(|_| count > 0)?;
             let above = scores.iter().filter(|(score, a)| *a == wanted && *score > threshold);
@@ -134,11 +156,6 @@ impl Evaluation {
         let (false_alarm_rate, detection_rate) = (share(false, normals), share(true, anomalies));
         scores.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
         let (auroc, average_precision) = ranking(&scores, anomalies, normals);
-        let ascending: Vec<f64> = scores
-            .iter()
-            .filter(|(_, anomaly)| !anomaly)
-            .map(|(score, _)| -f64::from(*score))
-            .collect();
         let quantile = |share| (normals > 0).then(|| quantile(&ascending, share));
         let (median, low) = (quantile(0.5), quantile(0.01));
         let standardized = |value: Option<f64>| value.map(|value| value + log_scale_sum);
@@ -258,6 +275,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Rows whose score is minus the log-density.
+    fn evaluation(
+        scores: impl IntoIterator<Item = (f32, bool)>,
+        threshold: Option<f32>,
+        log_scale_sum: f64,
+    ) -> Evaluation {
+        let judged =
+            |(score, is_anomaly): (f32, bool)| Judged { score, log_density: -score, is_anomaly };
+        let judged: Vec<Judged> = scores.into_iter().map(judged).collect();
+        Evaluation::new(&judged, threshold, log_scale_sum)
+    }
+
     fn rows() -> impl Strategy<Value = Vec<(f32, bool)>> {
         proptest::collection::vec(((0u8..20).prop_map(f32::from), any::<bool>()), 2..80)
             .prop_filter("both classes", |rows| {
@@ -279,7 +308,7 @@ mod tests {
                     };
                 }
             }
-            let found = Evaluation::new(scores, None, 0.0).auroc.expect("both classes");
+            let found = evaluation(scores, None, 0.0).auroc.expect("both classes");
             prop_assert!((found - ordered / pairs).abs() < 1e-9);
         }
 
@@ -291,7 +320,7 @@ mod tests {
             };
             let at: Vec<f64> = scores.iter().filter(|(_, a)| *a).map(|(score, _)| precision(*score)).collect();
             let expected = at.iter().sum::<f64>() / at.len() as f64;
-            let found = Evaluation::new(scores, None, 0.0).average_precision.expect("both classes");
+            let found = evaluation(scores, None, 0.0).average_precision.expect("both classes");
             prop_assert!((found - expected).abs() < 1e-9);
         }
     }
@@ -314,7 +343,7 @@ mod tests {
         fn reversed_labels_lie_as_far_on_the_other_side_of_one_half(scores in rows()) {
             let reversed = scores.iter().map(|(score, anomaly)| (*score, !anomaly)).collect();
             let [right, reversed] =
-                [scores, reversed].map(|scores| Evaluation::new(scores, None, 0.0));
+                [scores, reversed].map(|scores| evaluation(scores, None, 0.0));
             let below = |evaluation: &Evaluation| evaluation.standard_errors_below_half();
             let sum = below(&right).zip(below(&reversed)).map(|(right, reversed)| right + reversed);
             prop_assert!(sum.is_some_and(|sum| sum.abs() < 1e-9));
@@ -325,8 +354,9 @@ mod tests {
     fn shifted(rows: u16, shift: f32) -> Evaluation {
         let score = |row| f32::from(row) / f32::from(rows);
         let normal = (0..rows).map(|row| (score(row), false));
-        let scores = normal.chain((0..rows).map(|row| (score(row) + shift, true))).collect();
-        Evaluation::new(scores, None, 0.0)
+        let scores: Vec<_> =
+            normal.chain((0..rows).map(|row| (score(row) + shift, true))).collect();
+        evaluation(scores, None, 0.0)
     }
 
     #[test]
@@ -345,7 +375,7 @@ mod tests {
         let normal = |row: u16| (3.0 + f32::from(row % 7), false);
         let with = |wild: &[f32]| {
             let wild = wild.iter().map(|score| (*score, false));
-            Evaluation::new((0..200).map(normal).chain(wild).collect(), None, 0.0)
+            evaluation((0..200).map(normal).chain(wild), None, 0.0)
         };
         let (even, ruled) = (with(&[]), with(&[9000.0, 5.0, 4000.0]));
         assert_eq!((even.rows_that_rule_the_mean, even.warnings()), (0, vec![]));
@@ -359,7 +389,7 @@ mod tests {
 
     #[test]
     fn what_the_rows_do_not_define_is_none() {
-        let normal = Evaluation::new(vec![(1.0, false), (3.0, false)], Some(2.0), 0.5);
+        let normal = evaluation(vec![(1.0, false), (3.0, false)], Some(2.0), 0.5);
         assert_eq!(
             (normal.auroc, normal.average_precision, normal.detection_rate),
             (None, None, None)
@@ -371,7 +401,7 @@ mod tests {
         );
         let quantiles = (normal.median_log_density, normal.log_density_quantile_01_standardized);
         assert_eq!(quantiles, (Some(-2.0), Some(-2.48)));
-        let anomalous = Evaluation::new(vec![(1.0, true)], None, 0.0);
+        let anomalous = evaluation(vec![(1.0, true)], None, 0.0);
         assert_eq!((anomalous.mean_log_density, anomalous.detection_rate), (None, None));
         assert_eq!((anomalous.median_log_density, anomalous.warnings()), (None, vec![]));
     }

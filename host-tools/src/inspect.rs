@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use flowlet::Threshold;
-use serde_json::{Map, json};
+use flowlet::{Calibration, Tail, Threshold};
+use serde_json::{Map, Value, json};
 
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
@@ -28,7 +28,8 @@ pub struct Arguments {
 /// All that is known of a file.
 struct Facts {
     summary: Summary,
-    threshold: Option<Threshold>,
+    thresholds: Vec<Threshold>,
+    tail: Option<Tail>,
     flash_bytes: usize,
     self_test_vectors: usize,
     /// The dependency of a firmware's Cargo.toml.
@@ -46,7 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let facts = Facts {
         cargo: cargo(&summary),
         firmware: firmware(&summary, &arguments.model),
-        threshold: device.threshold(),
+        thresholds: device.calibration().iter().flat_map(Calibration::thresholds).collect(),
+        tail: device.calibration().and_then(|calibration| calibration.tail()),
         flash_bytes: file.bytes().len(),
         self_test_vectors,
         summary,
@@ -93,17 +95,23 @@ impl Facts {
             "columns": summary.columns,
             "periodic": summary.periodic,
             "members": summary.members,
-            "combination": summary.combination,
+            "shares": summary.shares,
+            "score": summary.score,
+            "balances": summary.balances,
             "width": summary.width,
             "parameters": summary.parameters,
             "multiply_adds": summary.multiply_adds,
             "flash_bytes": self.flash_bytes,
             "ram_bytes": summary.ram_bytes,
             "math": summary.math,
-            "threshold": self.threshold.map(|threshold| json!({
-                "score": threshold.score,
-                "false_alarm_rate": threshold.false_alarm_rate,
-                "rows": threshold.rows,
+            "threshold": self.thresholds.first().map(threshold),
+            "thresholds": self.thresholds.iter().map(threshold).collect::<Vec<_>>(),
+            "tail": self.tail.map(|tail| json!({
+                "start": tail.start,
+                "scale": tail.scale,
+                "shape": tail.shape,
+                "shape_error": tail.shape_error,
+                "share": tail.share,
             })),
             "self_test_vectors": self.self_test_vectors,
             "provenance": provenance,
@@ -144,11 +152,12 @@ impl Facts {
         for PeriodSummary { feature, low, high } in &summary.periodic {
             line("periodic", format!("{feature}, {low} to {high}"));
         }
-        if let Some(combination) = &summary.combination {
-            line("ensemble", combination.clone());
+        let is_ensemble = !summary.shares.is_empty();
+        if is_ensemble {
+            line("ensemble", describe_shares(&summary.shares));
         }
         for (number, member) in summary.members.iter().enumerate() {
-            if summary.combination.is_some() {
+            if is_ensemble {
                 let MemberSummary { parameters, multiply_adds, .. } = member;
                 let costs = format!("{parameters} parameters, {multiply_adds} multiply-adds a row");
                 line(&format!("flow {number}"), costs);
@@ -163,13 +172,45 @@ impl Facts {
         line("flash", format!("{} bytes", self.flash_bytes));
         line("RAM", format!("{} bytes of stack a call", summary.ram_bytes));
         line("math", summary.math.into());
-        line("threshold", self.threshold.map_or("none".into(), describe));
+        line("score", summary.score.into());
+        for threshold in &self.thresholds {
+            line("threshold", describe(threshold));
+        }
+        if self.thresholds.is_empty() {
+            line("threshold", "none".into());
+        }
+        if let Some(tail) = &self.tail {
+            line("tail", describe_tail(tail));
+        }
         let vectors = self.self_test_vectors;
         line("self-test", format!("{vectors} vectors, all with the bits in the file"));
         lines
     }
 }
 
-fn describe(Threshold { score, false_alarm_rate, rows, .. }: Threshold) -> String {
+fn threshold(threshold: &Threshold) -> Value {
+    json!({
+        "score": threshold.score,
+        "false_alarm_rate": threshold.false_alarm_rate,
+        "rows": threshold.rows,
+    })
+}
+
+fn describe(threshold: &Threshold) -> String {
+    let Threshold { score, false_alarm_rate, rows } = threshold;
     format!("{score} (false-alarm rate {false_alarm_rate}, from {rows} rows)")
+}
+
+/// For `inspect` and the report of a training.
+pub fn describe_shares(shares: &[f32]) -> String {
+    let shown: Vec<_> = shares.iter().map(|share| format!("{share:.3}")).collect();
+    format!("mixture of {} flows, shares {}", shares.len(), shown.join(", "))
+}
+
+fn describe_tail(tail: &Tail) -> String {
+    let Tail { start, scale, shape, share, shape_error } = tail;
+    format!(
+        "generalised Pareto from {start} on, scale {scale}, shape {shape} (standard error \
+         {shape_error}), share {share}"
+    )
 }

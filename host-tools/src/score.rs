@@ -10,8 +10,9 @@ use crate::rows::table::Table;
 
 /// Score the rows of a CSV file.
 ///
-/// Writes the columns log_density (nats, raw units), score (its negative) and anomaly (1 where
-/// the score is above the model's threshold, empty where the model has none). Columns are
+/// Writes the columns log_density (nats, raw units), score (what the row is judged by, higher is less
+/// normal), p_value (share of normal rows that score as high, at most) and anomaly (1 where the score
+/// is above the model's threshold); the last two are empty where the model has no calibration. Columns are
 /// matched by name, others are ignored, and rows are read as they come, so that a file may be
 /// larger than memory. Numbers are written so that they read back to the same bits.
 #[derive(clap::Args, Debug)]
@@ -39,19 +40,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let header = ["log_density", "score", "anomaly"];
+    let header = ["log_density", "score", "p_value", "anomaly"];
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     while table.advance()? {
         let Some(values) = table.values(&columns)? else {
-            output.row([const { String::new() }; 3])?;
+            output.row([const { String::new() }; 4])?;
             continue;
         };
-        let log_density = device.log_density(&device::row(values, &offsets))?;
+        let row = device::row(values, &offsets);
+        let (log_density, score) = (device.log_density(&row)?, device.score(&row)?);
+        let p_value = device.p_value(score).map_or(String::new(), |p_value| p_value.to_string());
         let anomaly = match threshold {
-            Some(threshold) => u8::from(-log_density > threshold.score).to_string(),
+            Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        output.row([log_density.to_string(), (-log_density).to_string(), anomaly])?;
+        output.row([log_density.to_string(), score.to_string(), p_value, anomaly])?;
     }
     table.warn();
     output.finish()

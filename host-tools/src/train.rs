@@ -22,7 +22,7 @@ use crate::rows::prepare::{self, Wild};
 use crate::rows::roles::Roles;
 use crate::rows::split::Division;
 use crate::rows::table::Table;
-use crate::training::ensemble::Combine;
+use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
 
@@ -129,13 +129,13 @@ pub struct Arguments {
     /// and cycles of all add up.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=flowlet::MAX_MEMBERS as i64))]
     ensemble: Option<u8>,
-    /// What the log-densities of an ensemble come to; by default their mean, which is usually the
-    /// better detector, but no normalised density, and cannot be sampled.
-    #[arg(long, value_enum)]
-    combine: Option<Combine>,
-    /// Share of normal rows that may score above the threshold.
-    #[arg(long, default_value_t = 0.01, value_parser = rate)]
-    false_alarm_rate: f64,
+    /// What rows are judged by.
+    #[arg(long, value_enum, default_value = "balanced")]
+    score: Score,
+    /// Share of normal rows that may score above the threshold; of several, the first one decides what
+    /// is an anomaly, and the file holds a threshold for each.
+    #[arg(long, value_name = "RATE,...", value_delimiter = ',', default_value = "0.01", value_parser = rate)]
+    false_alarm_rate: Vec<f64>,
     /// Arithmetic that the threshold will hold for.
     #[arg(long, value_enum, default_value = "libm")]
     math: Arithmetic,

@@ -1,9 +1,11 @@
 //! From rows to a model file, in the order of the pipeline: a [`transform`] ([`marginal`]s,
 //! whitening) may stand in front, [`fit`] trains a family by maximum likelihood ([`mixture`]s by
 //! expectation maximisation), judged by its [`loss`], [`selection`] takes the best of several,
-//! [`ensemble`] puts several together, [`calibrate`] finds the threshold, [`export`] writes the file,
-//! and [`constants`] says what it makes of values off a constant.
+//! [`ensemble`] puts several together, [`balance`] says what the score weighs, [`calibrate`] what
+//! scores mean, [`export`] writes the file, and [`constants`] says what it makes of values off a
+//! constant.
 
+pub mod balance;
 pub mod calibrate;
 pub mod constants;
 pub mod ensemble;

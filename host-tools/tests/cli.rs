@@ -119,7 +119,7 @@ fn usage() {
         "train input.csv -o new.flow --false-alarm-rate 2",
         "train input.csv -o new.flow --ensemble 0",
         "train input.csv -o new.flow --ensemble 5",
-        "train input.csv -o new.flow --ensemble 2 --combine median",
+        "train input.csv -o new.flow --score median",
         "train input.csv -o new.flow --periodic a",
         "train input.csv -o new.flow --periodic a=360",
         "train input.csv -o new.flow --periodic a=360..0",
@@ -156,14 +156,14 @@ fn a_context_must_be_complete() {
 fn ensembles() {
     let folder = folder(rows(200));
     let train = "train input.csv --family maf --epochs 1 --layers 2 --hidden 8 --ensemble";
-    let said = folder.accepted(&format!("{train} 3 -o mean.flow"));
+    let said = folder.accepted(&format!("{train} 3 -o three.flow"));
     for seed in 0..3 {
         assert!(said.contains(&format!("maf, seed {seed}: best epoch 1 of 1")), "{said}");
     }
-    folder.accepted(&format!("{train} 2 --combine mixture -o mixture.flow"));
+    folder.accepted(&format!("{train} 2 --score log-density -o two.flow"));
 
-    let inspected = folder.accepted("inspect mean.flow");
-    assert!(inspected.contains("ensemble        mean of the log-densities of 3 flows"));
+    let inspected = folder.accepted("inspect three.flow");
+    assert!(inspected.contains("ensemble        mixture of 3 flows, shares "), "{inspected}");
     assert_eq!(inspected.matches("affine autoregressive").count(), 6, "{inspected}");
     assert!(inspected.contains("\"ensemble\""), "{inspected}");
     assert!(inspected.contains("flow_2          maf, seed 2, epochs 1 of 1"), "{inspected}");
@@ -171,22 +171,25 @@ fn ensembles() {
         let json = folder.accepted(&format!("inspect {name} --json"));
         serde_json::from_str(&json).unwrap()
     };
-    let [mean, mixture] = ["mean.flow", "mixture.flow"].map(json);
+    let [three, two] = ["three.flow", "two.flow"].map(json);
     for key in ["multiply_adds", "parameters"] {
-        let members = mean["members"].as_array().unwrap().iter();
+        let members = three["members"].as_array().unwrap().iter();
         let sum: u64 = members.map(|member| member[key].as_u64().unwrap()).sum();
-        assert_eq!(mean[key], sum, "{key}");
-        assert_eq!(mixture[key], sum / 3 * 2, "{key}");
+        assert_eq!(three[key], sum, "{key}");
+        assert_eq!(two[key], sum / 3 * 2, "{key}");
     }
-    assert_eq!(mean["ram_bytes"], mixture["ram_bytes"]);
-    assert_eq!(mean["provenance"]["ensemble"], "mean of 3 flows");
-    assert_eq!(mixture["combination"], "mixture of 2 flows, shares 0.500, 0.500");
+    assert_eq!(three["ram_bytes"], two["ram_bytes"]);
+    assert_eq!(three["provenance"]["ensemble"], "mixture of 3 flows");
+    let shares: Vec<f64> =
+        two["shares"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).collect();
+    assert!(shares.len() == 2 && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-3, "{shares:?}");
+    assert_eq!(three["balances"].as_array().unwrap().len(), 3);
+    assert_eq!(two["balances"].as_array().unwrap().len(), 0);
 
-    folder.accepted("score mean.flow rows.csv -o mean.csv");
-    folder.accepted("score mixture.flow rows.csv -o mixture.csv");
-    folder.accepted("sample mixture.flow -n 5 -o samples.csv");
-    let no_density = "not possible for an ensemble of flows: a mean of log-densities is no density";
-    refused(&folder, "sample mean.flow -n 5 -o new.csv", 1, &[no_density]);
+    for name in ["three", "two"] {
+        folder.accepted(&format!("score {name}.flow rows.csv -o {name}.csv"));
+        folder.accepted(&format!("sample {name}.flow -n 5 -o samples.csv"));
+    }
     refused(
         &folder,
         "train input.csv --family gmm --ensemble 2 --context a -o new.flow",
@@ -206,8 +209,6 @@ fn options_that_do_not_go_together() {
         ("--base student-t", "--base means nothing with --family auto"),
         ("--family auto --components 3", "--components means nothing with --family auto"),
         ("--image 2x2x1", "--image means nothing with --family auto"),
-        ("--ensemble 1 --combine mean", "--combine means nothing with one flow"),
-        ("--family maf --combine mixture", "--combine means nothing with one flow"),
         ("--family maf --image 2x2x1", "--image means nothing with another family than glow"),
         ("--family gmm --context a", "--context means nothing with a family without layers"),
         ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
@@ -434,9 +435,9 @@ fn rows_are_scored_as_they_come() {
             }
         }
     });
-    assert_eq!(scores.next().unwrap().unwrap(), "log_density,score,anomaly");
+    assert_eq!(scores.next().unwrap().unwrap(), "log_density,score,p_value,anomaly");
     for _ in 0..10_000 {
-        assert_eq!(scores.next().unwrap().unwrap().split(',').count(), 3);
+        assert_eq!(scores.next().unwrap().unwrap().split(',').count(), 4);
     }
     // The reader leaves; that is no error.
     drop(scores);

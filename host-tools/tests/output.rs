@@ -13,8 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use command::Folder;
-use flowlet::Threshold;
-use flowlet::write::{Description, Feature};
+use flowlet::write::{Calibration, Description, Feature};
 
 /// Options of a training that takes no time.
 const QUICK: &str = "--family gaussian";
@@ -482,10 +481,11 @@ fn a_name_in_a_model_forges_no_fact() {
         offset: 0.0,
         step: 0.0,
     };
-    let threshold = Threshold { score: 9.0, false_alarm_rate: 0.01, rows: 100 };
+    let calibration =
+        Calibration { rows: 100, thresholds: vec![(0.01, 9.0)], ..Calibration::default() };
     let description = Description {
         features: vec![feature(name), feature("b")],
-        threshold: Some(threshold),
+        calibration: Some(calibration),
         provenance: "seed=5\n".into(),
         ..Description::default()
     };

@@ -312,7 +312,7 @@ fn an_ensemble_takes_the_best_candidates_and_shares_the_time() {
     let picked = format!("auto: picked {first}, {second}");
     assert_eq!(provenance(&folder, "family"), Some(picked), "{said}");
     assert!(provenance(&folder, "flow_1").unwrap().starts_with(second), "{said}");
-    assert_eq!(provenance(&folder, "ensemble").as_deref(), Some("mean of 2 flows"));
+    assert_eq!(provenance(&folder, "ensemble").as_deref(), Some("mixture of 2 flows"));
 
     let train = "train moons.csv --hidden 8 --time-limit 1ns -o new.flow --ensemble 3";
     let said = folder.accepted(&format!("{train} --family maf"));
@@ -331,7 +331,7 @@ fn auto_is_an_ensemble_of_different_families() {
     let said = folder.accepted("train moons.csv --epochs 2 --hidden 8 -o new.flow");
     let family = provenance(&folder, "family").unwrap();
     let families: Vec<_> = family.strip_prefix("auto: picked ").unwrap().split(", ").collect();
-    let combination = format!("mean of {} flows", families.len());
+    let combination = format!("mixture of {} flows", families.len());
     assert_eq!(provenance(&folder, "ensemble"), Some(combination), "{said}");
     for (number, family) in families.iter().enumerate() {
         let flow = provenance(&folder, &format!("flow_{number}")).unwrap();

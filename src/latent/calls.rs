@@ -20,7 +20,7 @@ const POSTERIOR_CLIP: f32 = 7.0;
 /// ln of an importance weight in its terms, in nats and raw units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Terms {
+pub struct LatentTerms {
     /// log p(x | z): how well the latent values explain the row.
     pub reconstruction: f32,
     /// log p(z): how usual the latent values are.
@@ -29,7 +29,7 @@ pub struct Terms {
     pub posterior: f32,
 }
 
-impl Terms {
+impl LatentTerms {
     /// ln w = log p(x | z) + log p(z) - log q(z | x).
     pub fn log_weight(self) -> f32 {
         self.reconstruction + self.prior - self.posterior
@@ -66,12 +66,22 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
 
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(self, x: &[f32], scratch: &mut LatentScratch) -> Result<bool, Error> {
-        let threshold = self.of.threshold().ok_or(Error::NoThreshold)?;
+        let threshold = self.of.threshold().ok_or(Error::NoCalibration)?;
         Ok(self.score(x, scratch)? > threshold.score)
     }
 
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(
+        self,
+        x: &[f32],
+        rate: f32,
+        scratch: &mut LatentScratch,
+    ) -> Result<bool, Error> {
+        Ok(self.score(x, scratch)? > self.of.threshold_at(rate)?)
+    }
+
     /// The three terms of the score.
-    pub fn terms(self, x: &[f32], scratch: &mut LatentScratch) -> Result<Terms, Error> {
+    pub fn terms(self, x: &[f32], scratch: &mut LatentScratch) -> Result<LatentTerms, Error> {
         let mut call = self.encoded(x, scratch)?;
         call.draw_centre();
         Ok(call.terms())
@@ -351,15 +361,15 @@ impl<M: Math> Call<'_, '_, '_, M> {
 
     /// ln of the importance weight of the draw in `z`, in its terms.
     #[inline(never)]
-    fn terms(&mut self) -> Terms {
+    fn terms(&mut self) -> LatentTerms {
         let posterior = self.place();
         let (model, mut reconstruction) = (self.model, -self.model.log_scale_sum());
         self.decode(|row, outputs| {
             reconstruction += model.likelihood().log_density::<M>(row, outputs);
         });
         self.work.context = &[];
-        let prior = model.prior().log_density::<M>(self.z, &mut self.work);
-        Terms { reconstruction, prior, posterior }
+        let prior = model.prior().terms::<M>(self.z, &mut self.work).log_density();
+        LatentTerms { reconstruction, prior, posterior }
     }
 
     /// Gives the row and what the decoder makes of `z` to `take`.

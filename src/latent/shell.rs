@@ -3,11 +3,12 @@
 use rand_core::Rng;
 
 use crate::Error;
+use crate::calibration::{Calibration, Threshold};
 use crate::kernel::Units;
 use crate::latent::scratch::LATENT_ROWS;
-use crate::latent::{LatentModel, LatentScratch, MAX_SUMMARY, Terms};
+use crate::latent::{LatentModel, LatentScratch, LatentTerms, MAX_SUMMARY};
 use crate::math::{Libm, Math};
-use crate::model::{Given, Threshold};
+use crate::model::Given;
 use crate::network::MAX_HIDDEN;
 
 /// A latent variable model of exactly `D` features and `L` latent values, with room for `H` hidden
@@ -82,8 +83,13 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math> Latent<'m, D, 
         self.given(&[]).is_anomaly(x)
     }
 
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(&self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
+        self.given(&[]).is_anomaly_at(x, rate)
+    }
+
     /// The three terms of the score.
-    pub fn terms(&self, x: &[f32; D]) -> Result<Terms, Error> {
+    pub fn terms(&self, x: &[f32; D]) -> Result<LatentTerms, Error> {
         self.given(&[]).terms(x)
     }
 
@@ -163,7 +169,22 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
         &self.model
     }
 
-    /// The threshold in the file, if it has one.
+    /// What the scores of held-out rows were, if the file says so.
+    pub fn calibration(&self) -> Option<Calibration<'m>> {
+        self.model.calibration()
+    }
+
+    /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).
+    pub fn p_value(&self, score: f32) -> Result<f32, Error> {
+        self.model.p_value(score)
+    }
+
+    /// The score that at most a share `rate` of normal rows exceed ([`Calibration::threshold_at`]).
+    pub fn threshold_at(&self, rate: f32) -> Result<f32, Error> {
+        self.model.threshold_at(rate)
+    }
+
+    /// The threshold that [`Latent::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.model.threshold()
     }
@@ -213,8 +234,13 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
         self.model().is_anomaly(x, &mut Memory::<D, L, H, C>::new().scratch())
     }
 
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
+        self.model().is_anomaly_at(x, rate, &mut Memory::<D, L, H, C>::new().scratch())
+    }
+
     /// The three terms of the score.
-    pub fn terms(self, x: &[f32; D]) -> Result<Terms, Error> {
+    pub fn terms(self, x: &[f32; D]) -> Result<LatentTerms, Error> {
         self.model().terms(x, &mut Memory::<D, L, H, C>::new().scratch())
     }
 

@@ -5,11 +5,11 @@ use rand_core::Rng;
 use crate::Error;
 use crate::bijection::Work;
 use crate::draw::draw;
-use crate::ensemble::Combination;
 use crate::math::{LogSumExp, Math};
 use crate::member::Member;
 use crate::model::Model;
 use crate::preprocess::{check_row, standardise_context};
+use crate::score::{Balance, Score, Terms, held};
 use crate::scratch::Scratch;
 
 /// A [`Model`] or a [`Flow`](crate::Flow) and the context that its density is conditioned on.
@@ -23,25 +23,54 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
     /// Natural logarithm of the density at `x`, in nats and raw units.
     ///
     /// Finite for every finite row: far outside of the training rows it saturates, since
-    /// values between layers are held inside 2^20. Of an ensemble it is what its
-    /// [`Combination`] says.
+    /// values between layers are held inside 2^20. Of an ensemble it is that of the flows' mixture.
     pub fn log_density(self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
         self.check_row(x)?;
-        match self.of.combination() {
-            None => self.member_log_density(self.of.first(), x, scratch),
-            Some(combination) => self.combined(combination, x, scratch),
+        if !self.of.is_ensemble() {
+            return Ok(self.member_terms(self.of.first(), x, scratch)?.log_density());
         }
+        let mut mixture = LogSumExp::default();
+        for (member, log_share) in self.of.members().iter().zip(self.of.log_shares()) {
+            mixture.add::<M>(log_share + self.member_terms(member, x, scratch)?.log_density());
+        }
+        Ok(mixture.value::<M>())
     }
 
-    /// The anomaly score: minus the log-density, so that it grows with abnormality.
+    /// The anomaly score, which grows with abnormality ([`Score`]).
     pub fn score(self, x: &[f32], scratch: &mut Scratch) -> Result<f32, Error> {
-        self.log_density(x, scratch).map(|log_density| -log_density)
+        let Score::Balanced(balances) = self.of.score_kind() else {
+            return self.log_density(x, scratch).map(|log_density| -log_density);
+        };
+        self.check_row(x)?;
+        let members = self.of.members();
+        let mut sum = 0.0;
+        for (member, words) in members.iter().zip(balances) {
+            let own = Balance::read(*words).score(self.member_terms(member, x, scratch)?);
+            if !self.of.is_ensemble() {
+                return Ok(own);
+            }
+            sum += held(own);
+        }
+        Ok(sum / members.len() as f32)
     }
 
     /// Whether the score of `x` lies above the threshold in the file.
     pub fn is_anomaly(self, x: &[f32], scratch: &mut Scratch) -> Result<bool, Error> {
-        let threshold = self.of.threshold().ok_or(Error::NoThreshold)?;
+        let threshold = self.of.threshold().ok_or(Error::NoCalibration)?;
         Ok(self.score(x, scratch)? > threshold.score)
+    }
+
+    /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
+    pub fn is_anomaly_at(self, x: &[f32], rate: f32, scratch: &mut Scratch) -> Result<bool, Error> {
+        Ok(self.score(x, scratch)? > self.of.threshold_at(rate)?)
+    }
+
+    /// The terms of the log-density of the flow numbered `member`, from 0, at `x`.
+    pub fn terms(self, member: usize, x: &[f32], scratch: &mut Scratch) -> Result<Terms, Error> {
+        self.check_row(x)?;
+        let flows = self.of.members();
+        let flow = flows.get(member).ok_or(Error::NoMember { member, flows: flows.len() })?;
+        self.member_terms(flow, x, scratch)
     }
 
     /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.
@@ -64,8 +93,8 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
     /// Fills `x` with a draw from the model; `temperature` scales the base's standard
     /// deviation, 1 for the model's own density.
     ///
-    /// Of a mixture it draws a member by its share, and then from it. A mean of log-densities is
-    /// no density, and refused. The values lie on the steps of their columns, less their offsets.
+    /// Of an ensemble it draws a flow by its share, and then from it. The values lie on the steps of
+    /// their columns, less their offsets.
     pub fn sample<R: Rng>(
         self,
         random: &mut R,
@@ -76,7 +105,7 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
         if !(0.0..=f32::MAX).contains(&temperature) {
             return Err(Error::Temperature);
         }
-        let member = self.drawn_member(random)?;
+        let member = self.drawn_member(random);
         member.base().sample::<M, R>(random, temperature, x)?;
         self.member_forward(member, x, scratch)?;
         for ((index, value), standardisation) in
@@ -89,26 +118,20 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
 
     /// The flow of a model that is no ensemble.
     fn only(&self) -> Result<&Member<'m>, Error> {
-        match self.of.combination() {
-            None => Ok(self.of.first()),
-            Some(_) => Err(Error::Ensemble { reason: "each flow has a base of its own" }),
+        match self.of.is_ensemble() {
+            false => Ok(self.of.first()),
+            true => Err(Error::Ensemble { reason: "each flow has a base of its own" }),
         }
     }
 
     /// The flow to sample from.
-    fn drawn_member<R: Rng>(&self, random: &mut R) -> Result<&Member<'m>, Error> {
+    fn drawn_member<R: Rng>(&self, random: &mut R) -> &Member<'m> {
         let first = self.of.first();
-        match self.of.combination() {
-            None => Ok(first),
-            Some(Combination::Mixture(log_weights)) => {
-                let members = log_weights.iter().copied().zip(self.of.members());
-                Ok(draw::<M, R, _>(members, random).unwrap_or(first))
-            }
-            Some(Combination::Mean) => {
-                let reason = "a mean of log-densities is no density to sample from";
-                Err(Error::Ensemble { reason })
-            }
+        if !self.of.is_ensemble() {
+            return first;
         }
+        let members = self.of.log_shares().iter().copied().zip(self.of.members());
+        draw::<M, R, _>(members, random).unwrap_or(first)
     }
 
     #[inline(always)]
@@ -123,43 +146,19 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
         Ok(member.forward::<M>(row, &mut work))
     }
 
+    /// The terms of one flow's log-density, in the whole scratch.
     #[inline(always)]
-    fn member_log_density(
+    fn member_terms(
         &self,
         member: &Member<'m>,
         x: &[f32],
         scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
+    ) -> Result<Terms, Error> {
         let (row, mut work) = self.prepare(member, scratch)?;
         for (value, x) in row.iter_mut().zip(x) {
             *value = *x;
         }
-        Ok(member.log_density::<M>(row, &mut work))
-    }
-
-    /// The members' log-densities one after the other, each in the whole scratch, and what they
-    /// come to.
-    fn combined(
-        &self,
-        combination: Combination,
-        x: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<f32, Error> {
-        let members = self.of.members();
-        let (mut sum, mut mixture) = (0.0, LogSumExp::default());
-        for (number, member) in members.iter().enumerate() {
-            let own = self.member_log_density(member, x, scratch)?;
-            match combination {
-                Combination::Mean => sum += own,
-                Combination::Mixture(log_weights) => {
-                    mixture.add::<M>(log_weights.get(number).copied().unwrap_or(0.0) + own);
-                }
-            }
-        }
-        Ok(match combination {
-            Combination::Mean => sum / members.len() as f32,
-            Combination::Mixture(_) => mixture.value::<M>(),
-        })
+        Ok(member.terms::<M>(row, &mut work))
     }
 
     /// Standardises the context into the scratch as `member` does, and shortens every part of it

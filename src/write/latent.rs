@@ -4,14 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{
-    Base, Feature, Flow, Layer, Linear, ModelFile, bytes_of, calibration, column_words, envelope,
+    Base, Calibration, Feature, Flow, Layer, Linear, ModelFile, bytes_of, column_words, envelope,
     names, self_test, standardisation_words,
 };
 use crate::file::tag;
 use crate::kernel::{ROWS, blocks};
 use crate::latent;
 use crate::math::{Libm, Math};
-use crate::model::Threshold;
 use crate::network::MAX_HIDDEN;
 use crate::periodic::Periodic;
 use crate::record::Sizes;
@@ -42,10 +41,10 @@ pub struct LatentDescription {
     pub prior: LatentFlow,
     /// Draws from N(0, I) that the bound is taken over, L values each.
     pub points: Vec<f32>,
-    /// [`Math::ID`] of the arithmetic that the threshold and the self-test hold for.
+    /// [`Math::ID`] of the arithmetic that the calibration and the self-test hold for.
     pub math: u32,
-    /// The score above which a row is an anomaly.
-    pub threshold: Option<Threshold>,
+    /// What scores mean.
+    pub calibration: Option<Calibration>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -90,7 +89,7 @@ impl Default for LatentDescription {
             prior: LatentFlow::default(),
             points: Vec::new(),
             math: Libm::ID,
-            threshold: None,
+            calibration: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -116,11 +115,15 @@ impl LatentDescription {
             let words: Vec<u32> = self.points.iter().map(|value| value.to_bits()).collect();
             sections.push((tag::POINTS, bytes_of(&words)));
         }
-        sections.extend(calibration(self.threshold));
+        if let Some(calibration) = &self.calibration {
+            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+        }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
-        sections.extend(self_test(&self.self_test));
+        let vectors = self.self_test.iter();
+        let vectors = vectors.map(|(row, score)| (&row[..], core::slice::from_ref(score)));
+        sections.extend(self_test(vectors));
         envelope(&sections)
     }
 

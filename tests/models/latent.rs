@@ -2,9 +2,10 @@
 
 use flowlet::bijection::{Half, Side};
 use flowlet::write::{
-    Base, Description, Feature, LatentDescription, LatentFlow, Likelihood, Linear, ModelFile,
+    Base, Calibration, Description, Feature, LatentDescription, LatentFlow, Likelihood, Linear,
+    ModelFile,
 };
-use flowlet::{LatentMemory, LatentModel, Libm, Threshold};
+use flowlet::{LatentMemory, LatentModel, Libm};
 
 use super::{AFFINE, Random, SPLINE, oracle};
 
@@ -164,7 +165,12 @@ pub fn goldens() -> Vec<(String, LatentDescription)> {
 
 /// With a threshold, provenance and two self-test vectors.
 fn complete(random: &mut Random, mut description: LatentDescription) -> LatentDescription {
-    description.threshold = Some(Threshold { rows: 120, false_alarm_rate: 0.01, score: 9.5 });
+    description.calibration = Some(Calibration {
+        rows: 120,
+        thresholds: vec![(0.01, 9.5)],
+        quantiles: vec![(1.5, 90), (9.5, 1), (11.25, 0)],
+        tail: None,
+    });
     description.provenance = "generator=tests\n".into();
     for _ in 0..2 {
         let (x, context) = (random.row_of(&description), random.row(&description.context));

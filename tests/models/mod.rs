@@ -7,9 +7,9 @@ pub mod oracle;
 
 use flowlet::bijection::{Half, Kind, Side};
 use flowlet::write::{
-    Base, Combination, Component, Description, Feature, Layer, Linear, Member, ModelFile,
+    Base, Calibration, Component, Description, Feature, Layer, Linear, Member, ModelFile,
 };
-use flowlet::{Memory, Model, Periodic, ScalarMap};
+use flowlet::{Balance, Memory, Model, Periodic, ScalarMap, Tail, Terms};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -281,21 +281,20 @@ pub fn bases(seed: u64) -> Vec<Example> {
     bases
 }
 
-/// Ensembles of two to four unlike flows, of either combination. A combination without an entry
-/// does not compile.
+/// Ensembles of two to four unlike flows, of either score.
 pub fn ensembles(seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
     let mut examples = Vec::new();
     for (count, context, members) in [(2, 0, 2), (3, 0, 4), (8, 0, 3), (5, 2, 3)] {
-        for combination in [Combination::Mean, random.shares(members)] {
-            let name = match &combination {
-                Combination::Mean => "mean",
-                Combination::Mixture(_) => "mixture",
-            };
-            let name = format!("{name} of {members}, {count} features given {context}");
+        for score in ["log-density", "balanced"] {
+            let name = format!("{score} of {members}, {count} features given {context}");
             let columns = random.features(count + context);
             let flows = (0..members).map(|number| random.member(number, &columns, context));
-            let description = ensemble(flows.collect(), combination);
+            let flows = flows.collect();
+            let mut description = ensemble(flows, random.shares(members));
+            if score == "balanced" {
+                description.balances = random.balances(members);
+            }
             examples.push(Example { name, description });
         }
     }
@@ -303,17 +302,17 @@ pub fn ensembles(seed: u64) -> Vec<Example> {
 }
 
 /// The model of these flows.
-fn ensemble(mut flows: Vec<Member>, combination: Combination) -> Description {
+fn ensemble(mut flows: Vec<Member>, log_shares: Vec<f32>) -> Description {
     let Member { features, context, layers, base } = flows.remove(0);
     let others = flows;
-    Description { features, context, layers, base, others, combination, ..Description::default() }
+    Description { features, context, layers, base, others, log_shares, ..Description::default() }
 }
 
 /// Each flow of a model as a model of its own.
 pub fn members(description: &Description) -> Vec<Description> {
     let Description { features, context, layers, base, others, math, .. } = description.clone();
     let first = Member { features, context, layers, base };
-    let alone = |flow| Description { math, ..ensemble(vec![flow], Combination::Mean) };
+    let alone = |flow| Description { math, ..ensemble(vec![flow], Vec::new()) };
     [first].into_iter().chain(others).map(alone).collect()
 }
 
@@ -519,10 +518,26 @@ impl Random {
     }
 
     /// Shares of a mixture of flows.
-    pub fn shares(&mut self, members: usize) -> Combination {
+    pub fn shares(&mut self, members: usize) -> Vec<f32> {
         let raw: Vec<f32> = (0..members).map(|_| self.uniform()).collect();
         let sum: f32 = raw.iter().map(|raw| raw.exp()).sum();
-        Combination::Mixture(raw.into_iter().map(|raw| (raw - sum.ln()).min(0.0)).collect())
+        raw.into_iter().map(|raw| (raw - sum.ln()).min(0.0)).collect()
+    }
+
+    /// How a score balances so many flows: some have a log-determinant that does not vary.
+    pub fn balances(&mut self, members: usize) -> Vec<Balance> {
+        let mut balance = |member: usize| {
+            let mut terms = |scale: f32| Terms {
+                base: scale * (1.5 + self.uniform()),
+                log_det_jacobian: scale * (1.5 + self.uniform()),
+            };
+            let (median, mut deviation) = (terms(-3.0), terms(0.8));
+            if member % 3 == 2 {
+                deviation.log_det_jacobian = 0.0;
+            }
+            Balance { median, deviation }
+        };
+        (0..members).map(&mut balance).collect()
     }
 
     /// Flow `number` of an ensemble, unlike the ones before it: in its layers, its width, its
@@ -627,12 +642,14 @@ pub fn goldens() -> Vec<(String, Description)> {
     ];
     let conditional = Description { features, context, layers, ..Description::default() };
     goldens.push(("context".to_owned(), complete(&mut random, conditional)));
-    for (name, combination) in
-        [("ensemble_mean", Combination::Mean), ("ensemble_mixture", random.shares(3))]
-    {
+    for name in ["ensemble", "ensemble_balanced"] {
         let columns = random.features(3);
         let flows = (0..3).map(|number| random.member(number, &columns, 0)).collect();
-        goldens.push((name.to_owned(), complete(&mut random, ensemble(flows, combination))));
+        let mut description = ensemble(flows, random.shares(3));
+        if name == "ensemble_balanced" {
+            description.balances = random.balances(3);
+        }
+        goldens.push((name.to_owned(), complete(&mut random, description)));
     }
     let features = random.features(3);
     let layers = vec![random.marginal(3, 4)];
@@ -665,10 +682,17 @@ pub fn stepped() -> Description {
     Description { features, context, layers, ..Description::default() }
 }
 
-/// With a threshold, provenance and two self-test vectors.
+/// With a balanced score where it is one flow, a calibration, provenance and two self-test vectors.
 fn complete(random: &mut Random, mut description: Description) -> Description {
-    description.threshold =
-        Some(flowlet::Threshold { rows: 120, false_alarm_rate: 0.01, score: 9.5 });
+    if description.others.is_empty() {
+        description.balances = random.balances(1);
+    }
+    description.calibration = Some(Calibration {
+        rows: 120,
+        thresholds: vec![(0.01, 9.5), (0.001, 14.0)],
+        quantiles: vec![(-1.5, 60), (2.25, 12), (9.0, 1), (9.5, 0)],
+        tail: Some(Tail { start: 2.0, scale: 1.5, shape: 0.25, share: 0.1, shape_error: 0.2 }),
+    });
     description.provenance = "generator=tests\n".into();
     let columns = [&description.features[..], &description.context].concat();
     let rows: Vec<_> = (0..2).map(|_| random.row(&columns)).collect();
@@ -678,7 +702,8 @@ fn complete(random: &mut Random, mut description: Description) -> Description {
         let (x, context) = row.split_at(description.features.len());
         let scratch = &mut Memory::of(&model);
         let log_density = model.given(context).log_density(x, &mut scratch.scratch());
-        (row.clone(), log_density.expect("a finite row"))
+        let score = model.given(context).score(x, &mut scratch.scratch());
+        (row.clone(), [log_density, score].map(|result| result.expect("a finite row")))
     };
     let self_test = rows.into_iter().map(vector).collect();
     Description { self_test, ..description }

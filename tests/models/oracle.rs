@@ -1,7 +1,7 @@
 //! A flow in f64, straight from its description: slow, obvious, and without a line of the crate.
 
 use flowlet::bijection::{Half, Side};
-use flowlet::write::{Base, Combination, Component, Description, Feature, Layer, Linear};
+use flowlet::write::{Base, Component, Description, Feature, Layer, Linear};
 use flowlet::{Degrees, ScalarMap};
 
 use super::{Random, members};
@@ -278,7 +278,7 @@ fn masked(network: &[Linear], degrees: Degrees, periodic: &[bool]) -> Vec<Linear
     layers
 }
 
-/// Natural logarithm of the density at `x`, or what takes its place in an ensemble.
+/// Natural logarithm of the density at `x`.
 pub fn log_density(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     log_density_by(description, x, context, &mut |row, layer| row.inverse(layer))
 }
@@ -292,11 +292,38 @@ fn log_density_by(
 ) -> f64 {
     let flows = members(description);
     let own: Vec<f64> = flows.iter().map(|flow| flow_log_density(flow, x, context, step)).collect();
-    match &description.combination {
-        Combination::Mean => own.iter().sum::<f64>() / own.len() as f64,
-        Combination::Mixture(log_weights) => {
-            let terms = own.iter().zip(log_weights);
-            log_sum_exp(&terms.map(|(own, weight)| own + f64::from(*weight)).collect::<Vec<_>>())
+    match &own[..] {
+        [own] => *own,
+        several => {
+            let terms = several.iter().zip(&description.log_shares);
+            log_sum_exp(&terms.map(|(own, share)| own + f64::from(*share)).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// The anomaly score of `x`.
+pub fn score(description: &Description, x: &[f32], context: &[f32]) -> f64 {
+    if description.balances.is_empty() {
+        return -log_density(description, x, context);
+    }
+    let own = members(description).into_iter().zip(&description.balances).map(|(flow, balance)| {
+        let [m_b, s_b, m_l, s_l] = [
+            balance.median.base,
+            balance.deviation.base,
+            balance.median.log_det_jacobian,
+            balance.deviation.log_det_jacobian,
+        ]
+        .map(f64::from);
+        let (b, l) = flow_terms(&flow, x, context, &mut |row, layer| row.inverse(layer));
+        let volume =
+            if s_l > 0.0 { (s_b / s_l).min(1.0) * ((m_l - l) / s_l).max(0.0) } else { 0.0 };
+        (m_b - b) / s_b + volume
+    });
+    let own: Vec<f64> = own.collect();
+    match &own[..] {
+        [own] => *own,
+        several => {
+            several.iter().map(|s| s / (1.0 + s.abs() / 10.0)).sum::<f64>() / several.len() as f64
         }
     }
 }
@@ -308,13 +335,24 @@ fn flow_log_density(
     context: &[f32],
     step: &mut impl FnMut(&mut Row, &Layer) -> f64,
 ) -> f64 {
+    let (base, log_det_jacobian) = flow_terms(description, x, context, step);
+    base + log_det_jacobian
+}
+
+/// The base's log-density and the log-determinant of the first flow.
+fn flow_terms(
+    description: &Description,
+    x: &[f32],
+    context: &[f32],
+    step: &mut impl FnMut(&mut Row, &Layer) -> f64,
+) -> (f64, f64) {
     let mut row: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
     let log_det_jacobian = walk(description, &mut row, context, step);
     let origins = origins(description).into_iter().map(|from| &description.features[from]);
     let (circles, others): (Vec<_>, Vec<_>) =
         row.iter().zip(origins).partition(|(_, f)| f.periodic);
     let others: Vec<f64> = others.into_iter().map(|(z, _)| *z).collect();
-    base(&description.base, &others) - circles.len() as f64 * 2f64.ln() + log_det_jacobian
+    (base(&description.base, &others) - circles.len() as f64 * 2f64.ln(), log_det_jacobian)
 }
 
 /// The feature that each value of a row of the base comes from.

@@ -16,7 +16,7 @@ use crate::{emulator, firmware, models, parallel};
 const VARIANTS: [(&str, &str); 11] = [
     ("auto", ""),
     ("real-nvp", "--marginal all --whiten"),
-    ("real-nvp", "--base standard-normal"),
+    ("real-nvp", "--base standard-normal --score log-density"),
     ("real-nvp", "--base mixture"),
     ("real-nvp", "--base student-t-mixture"),
     ("spline-coupling", "--context f8"),
@@ -24,7 +24,7 @@ const VARIANTS: [(&str, &str); 11] = [
     ("spline-coupling", "--periodic f1=0..50,f5=-20..20"),
     ("spline-autoregressive", "--periodic f2=-5..5 --context f8"),
     ("maf", "--ensemble 3"),
-    ("spline-coupling", "--ensemble 2 --combine mixture"),
+    ("spline-coupling", "--ensemble 2"),
 ];
 
 /// Of the bundled test rows, every so-manieth is compared.
@@ -93,14 +93,14 @@ fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Err
     let mut results = Vec::new();
     for row in &rows.0 {
         let (row, context) = row.split_at(model.features());
-        results.push(model.given(context).log_density(row, &mut memory.scratch())?);
+        let given = model.given(context);
+        let score = given.score(row, &mut memory.scratch())?;
+        let log_density = given.log_density(row, &mut memory.scratch())?;
+        results.extend([log_density, score, model.p_value(score)?]);
         let mut sample = row.to_vec();
-        let scratch = &mut memory.scratch();
-        if model.given(context).sample(&mut random, 1.0, &mut sample, scratch).is_ok() {
-            results.extend(sample);
-        }
-        if model.combination().is_none() {
-            let given = model.given(context);
+        given.sample(&mut random, 1.0, &mut sample, &mut memory.scratch())?;
+        results.extend(sample);
+        if model.log_shares().is_empty() {
             for direction in [Given::<Model<Libm>>::inverse, Given::<Model<Libm>>::forward] {
                 let mut mapped = row.to_vec();
                 let log_det = direction(given, &mut mapped, &mut memory.scratch())?;

@@ -48,7 +48,7 @@ pub struct Measurement {
     pub stack_bytes: u64,
 }
 
-/// Weighs the density and the sampling of a model on evenly spread `rows`.
+/// Weighs the density, the score and the sampling of a model on evenly spread `rows`.
 pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<Vec<Measurement>> {
     let elf = firmware::build("bench", model, folder)?;
     let rows = rows.every(rows.len().div_ceil(TRACED));
@@ -92,7 +92,7 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
             stack_bytes: stack.with_context(|| format!("no stack figure for {operation}"))?,
         })
     };
-    ["log_density", "sample"].into_iter().map(measurement).collect()
+    ["log_density", "score", "sample"].into_iter().map(measurement).collect()
 }
 
 /// Products of one log-density if no mask's zeros were left out.

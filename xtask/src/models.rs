@@ -1,9 +1,9 @@
 //! Models of every family with random weights, for what a row costs does not hang on what was
 //! learned.
 
-use flowlet::ScalarMap;
 use flowlet::bijection::{Half, Side};
 use flowlet::write::{Base, Component, Description, Feature, Layer, Linear};
+use flowlet::{Balance, ScalarMap, Terms};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -15,6 +15,12 @@ const HIDDEN: [usize; 2] = [64, 64];
 const COMPONENTS: usize = 10;
 /// Of every Student-t.
 const DEGREES_OF_FREEDOM: f32 = 5.0;
+
+/// What every score weighs; a log-determinant above the median costs a row less.
+const BALANCE: Balance = Balance {
+    median: Terms { base: -10.0, log_det_jacobian: 100.0 },
+    deviation: Terms { base: 3.0, log_det_jacobian: 5.0 },
+};
 
 const AFFINE: ScalarMap = ScalarMap::Affine { clip: 2.0 };
 const SPLINE: ScalarMap = ScalarMap::Spline { bound: 5.0 };
@@ -128,7 +134,8 @@ pub fn all_units_active() -> Description {
         layers.push(Layer::Permutation((0..8).map(|i| (3 * i + 1) % 8).collect()));
         layers.push(coupling(number));
     }
-    Description { features: (1..=8).map(feature).collect(), layers, ..Description::default() }
+    let features = (1..=8).map(feature).collect();
+    Description { features, layers, balances: vec![BALANCE], ..Description::default() }
 }
 
 /// A model without layers whose features need no standardisation.
@@ -143,7 +150,8 @@ fn standardised(features: usize) -> Description {
         offset: 0.0,
         step: 0.0,
     };
-    Description { features: (1..=features).map(feature).collect(), ..Description::default() }
+    let features = (1..=features).map(feature).collect();
+    Description { features, balances: vec![BALANCE], ..Description::default() }
 }
 
 /// The half that coupling `number` transforms.

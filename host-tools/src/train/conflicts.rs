@@ -10,8 +10,7 @@ use crate::training::transform::Marginal;
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 13] = [
-    ("--combine", "one flow", |a| a.combine.is_some() && is_one_flow(a)),
+const CONFLICTS: [Conflict; 12] = [
     ("--layers", "--family auto", |a| a.layers.is_some() && a.family == Choice::Auto),
     ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
     ("--base", "--family auto", |a| a.base.is_some() && a.family == Choice::Auto),
@@ -71,11 +70,4 @@ fn is_without_layers(arguments: &Arguments) -> bool {
 fn is_mixture(arguments: &Arguments) -> bool {
     let is_mixture_base = matches!(arguments.base, Some(Base::Mixture | Base::StudentTMixture));
     family(arguments) == Some(Family::Gmm) || is_mixture_base
-}
-
-fn is_one_flow(arguments: &Arguments) -> bool {
-    match arguments.family {
-        Choice::Fixed(_) => arguments.ensemble.is_none_or(|count| count == 1),
-        Choice::Auto => arguments.ensemble == Some(1),
-    }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::family::Family;
 use crate::rows::prepare::Prepared;
 use crate::training::ensemble::Member;
-use crate::training::export;
+use crate::training::export::{self, Judgement};
 use crate::training::fit::{self, Fitted, Options};
 use crate::training::progress::Progress;
 use crate::training::selection::{self, Candidate, Choice};
@@ -70,10 +70,14 @@ impl Job<'_> {
     /// The model file, which says how its flows came about.
     pub fn export(&self, trained: &Trained) -> Result<ModelFile> {
         let facts = provenance::of(self, trained);
-        let flows = (&trained.members()[..], self.arguments.combine.unwrap_or_default());
-        let (math, rate) = (self.arguments.math.id(), self.arguments.false_alarm_rate);
+        let Arguments { math, score, false_alarm_rate, .. } = self.arguments;
+        let judgement = Judgement {
+            math: math.id(),
+            score: *score,
+            false_alarm_rates: false_alarm_rate.clone(),
+        };
         let Prepared { split, columns, .. } = self.rows;
-        export::export(flows, columns, self.context, math, split, rate, &facts)
+        export::export(&trained.members(), columns, self.context, split, &judgement, &facts)
     }
 
     /// Number of flows, if the user wants one.

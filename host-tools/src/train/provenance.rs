@@ -37,8 +37,7 @@ pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         facts.push(fact("training_log_density", best.training_loss));
         facts.push(fact("validation_log_density", best.validation_loss));
     } else {
-        let combine = arguments.combine.unwrap_or_default();
-        facts.push(("ensemble", combine.describe(members.len())));
+        facts.push(("ensemble", format!("mixture of {} flows", members.len())));
         facts.extend(FLOWS.into_iter().zip(members.iter().map(Member::provenance)));
     }
     facts.push(("noise", arguments.noise.to_string()));

@@ -1,11 +1,13 @@
 //! What a user is told before and after training.
 
 use flowlet::write::ModelFile;
+use flowlet::{Calibration, Threshold};
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
 use crate::device::{self, Device};
 use crate::error::Result;
+use crate::inspect::describe_shares;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
@@ -30,7 +32,11 @@ pub fn warn(job: &Job) {
             word(name)
         );
     }
-    let rate = job.arguments.false_alarm_rate;
+    job.arguments.false_alarm_rate.iter().for_each(|rate| warn_of_few_rows(job, *rate));
+}
+
+/// Says what a false-alarm rate rests on, if that is little.
+fn warn_of_few_rows(job: &Job, rate: f64) {
     let (held_out, needed) = (job.rows.split.held_out.lines.len(), calibrate::rows_needed(rate));
     if held_out < needed {
         log::warn!(
@@ -86,15 +92,16 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
             log::info!("{key}: {value}");
         }
     }
-    if let Some(combination) = &summary.combination {
-        log::info!("{combination}");
+    if !summary.shares.is_empty() {
+        log::info!("{}", describe_shares(&summary.shares));
     }
-    log::info!(
-        "threshold {} at a false-alarm rate of {}, from {} rows",
-        device.threshold().map_or(f32::NAN, |threshold| threshold.score),
-        job.arguments.false_alarm_rate,
-        job.rows.split.held_out.lines.len()
-    );
+    log::info!("score: {}", summary.score);
+    for threshold in device.calibration().iter().flat_map(Calibration::thresholds) {
+        let Threshold { rows, false_alarm_rate, score } = threshold;
+        log::info!(
+            "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
+        );
+    }
     off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

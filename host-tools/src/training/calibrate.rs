@@ -1,10 +1,15 @@
-//! The threshold: a quantile of the scores of normal rows that training never saw.
+//! What scores mean: a table of those of normal rows that training never saw ([`flowlet::Calibration`]).
 
-use flowlet::Threshold;
+use flowlet::write::Calibration;
 
 use crate::device::Device;
 use crate::error::Result;
 use crate::rows::dataset::Dataset;
+
+/// Rows whose scores all go into the file, and so many entries that more rows get.
+const ENTRIES: usize = 256;
+/// Of them, the largest scores, each of which is an entry.
+const LARGEST: usize = 128;
 
 /// Rows from which on `false_alarm_rate` can be met: with fewer, even the largest score lets
 /// more rows through.
@@ -12,71 +17,171 @@ pub fn rows_needed(false_alarm_rate: f64) -> usize {
     (1.0 / false_alarm_rate).ceil() as usize - 1
 }
 
-/// The smallest score that at most `false_alarm_rate` of further normal rows exceed, and of those
-/// that were trained on.
+/// The scores of held-out rows, none of them below that of the training rows at the same rank, and no
+/// thresholds yet.
 ///
-/// Split conformal prediction (Vovk et al. 2005; Lei et al. 2018, "Distribution-free predictive
-/// inference for regression", section 2.2): of the scores of n held-out rows, the
-/// ceil((n + 1)(1 - rate))-th smallest, or the largest where there is none. Rows in time order may
-/// lack a state of the plant among those few; a model knows training rows best, so that a threshold
-/// which more than the rate of them exceed is too low.
-pub fn threshold(
+/// Rows in time order may lack a state of the plant among those few; a model knows training rows best,
+/// so that a score which more training rows exceed than held-out ones is too low.
+pub fn calibration(
     device: &mut dyn Device,
     training: &Dataset,
     held_out: &Dataset,
-    false_alarm_rate: f64,
-) -> Result<Threshold> {
-    let mut quantile_of = |rows: &Dataset| -> Result<f32> {
-        let scores = rows.single_rows().map(|row| Ok(-device.log_density(&row)?));
-        Ok(quantile(&mut scores.collect::<Result<Vec<f32>>>()?, false_alarm_rate))
+) -> Result<Calibration> {
+    let mut ascending = |rows: &Dataset| -> Result<Vec<f32>> {
+        let scores = rows.single_rows().map(|row| device.score(&row));
+        let mut scores = scores.collect::<Result<Vec<f32>>>()?;
+        scores.sort_unstable_by(f32::total_cmp);
+        Ok(scores)
     };
-    let score = quantile_of(held_out)?.max(quantile_of(training)?);
-    let rows = held_out.lines.len() as u32;
-    Ok(Threshold { rows, false_alarm_rate: false_alarm_rate as f32, score })
+    let (training, mut scores) = (ascending(training)?, ascending(held_out)?);
+    raise(&mut scores, &training);
+    let rows = scores.len() as u32;
+    Ok(Calibration { rows, thresholds: Vec::new(), quantiles: quantiles(&scores), tail: None })
 }
 
-fn quantile(scores: &mut [f32], rate: f64) -> f32 {
-    scores.sort_unstable_by(f32::total_cmp);
-    // Without the small change, (n + 1)(1 - rate) just above a whole number would round up.
-    let rank = ((scores.len() + 1) as f64 * (1.0 - rate) - 1e-9).ceil() as usize;
-    scores[rank.clamp(1, scores.len()) - 1]
+/// Raises ascending scores to those of `training`, ascending too, at the same share of rows.
+fn raise(scores: &mut [f32], training: &[f32]) {
+    let share = 1.0 / (scores.len() + 1) as f64;
+    for (place, score) in scores.iter_mut().enumerate() {
+        // Without the small change, what is just above a whole number would round up.
+        let rank =
+            ((training.len() + 1) as f64 * (place + 1) as f64 * share - 1e-9).ceil() as usize;
+        *score = score.max(training[rank.clamp(1, training.len()) - 1]);
+    }
+}
+
+/// Entries of the table: scores of their own, each with the number of rows above it. Many rows have one
+/// for each of the largest scores, and for the rest ever fewer toward the smallest.
+fn quantiles(ascending: &[f32]) -> Vec<(f32, u32)> {
+    let rows = ascending.len();
+    let mut entries: Vec<(f32, u32)> = Vec::new();
+    let mut above = rows;
+    for (place, score) in ascending.iter().enumerate() {
+        let is_last_alike = ascending.get(place + 1).is_none_or(|next| next > score);
+        let left = rows - place - 1;
+        // Between the largest and all of them, each is so much further from the top than the next.
+        let ratio = (rows as f64 / LARGEST as f64).powf(1.0 / (ENTRIES - LARGEST) as f64);
+        let is_due = rows <= ENTRIES || left < LARGEST || left as f64 * ratio <= above as f64;
+        if is_last_alike && is_due {
+            entries.push((*score, left as u32));
+            above = left;
+        }
+    }
+    entries
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use flowlet::write::{Description, Feature, ModelFile};
+    use flowlet::{Libm, Model};
     use proptest::prelude::*;
 
+    use super::*;
+
+    /// A model that says of scores what these held-out ones do.
+    fn file(mut scores: Vec<f32>) -> ModelFile {
+        scores.sort_unstable_by(f32::total_cmp);
+        let feature = |name: &str| Feature {
+            name: name.into(),
+            centre: 0.0,
+            scale: 1.0,
+            low: -1.0,
+            high: 1.0,
+            periodic: false,
+            offset: 0.0,
+            step: 0.0,
+        };
+        let calibration = Calibration {
+            rows: scores.len() as u32,
+            thresholds: vec![(0.01, 0.0)],
+            quantiles: quantiles(&scores),
+            tail: None,
+        };
+        Description {
+            features: vec![feature("a"), feature("b")],
+            calibration: Some(calibration),
+            ..Description::default()
+        }
+        .to_file()
+    }
+
     proptest! {
-        /// Among n + 1 exchangeable rows, each is as likely to be the new one: the share of
-        /// them that would raise an alarm is at most the rate.
+        /// Among n + 1 exchangeable rows, each is as likely to be the new one: at most a share of
+        /// them has so small a p-value, and just those above the threshold have.
         #[test]
-        fn a_new_row_exceeds_it_at_most_as_often_as_promised(
-            mut all in proptest::collection::vec(-100f32..100.0, 101..400),
-            rate in 0.01f64..0.5,
+        fn a_new_row_has_a_small_p_value_at_most_as_often_as_promised(
+            mut all in prop_oneof![
+                prop::collection::vec(-100f32..100.0, 101..400),
+                prop::collection::vec((-20i8..20).prop_map(f32::from), 101..200),
+            ],
+            rate in 0.01f32..0.5,
         ) {
             let mut alarms = 0;
             for new in 0..all.len() {
                 let score = all.swap_remove(new);
-                let mut others = all.clone();
-                alarms += usize::from(score > quantile(&mut others, rate));
+                let file = file(all.clone());
+                let model = Model::<Libm>::from_bytes(file.bytes()).unwrap();
+                let is_small = model.p_value(score).unwrap() <= rate;
+                prop_assert_eq!(is_small, score > model.threshold_at(rate).unwrap());
+                alarms += usize::from(is_small);
                 all.push(score);
                 let last = all.len() - 1;
                 all.swap(new, last);
             }
-            prop_assert!(alarms as f64 <= rate * all.len() as f64 + 1e-6);
+            prop_assert!(alarms as f64 <= f64::from(rate) * all.len() as f64 + 1e-4);
+        }
+
+        #[test]
+        fn few_rows_all_have_an_entry_and_many_the_largest(
+            scores in prop::collection::vec(-100f32..100.0, 1..3000),
+        ) {
+            let mut ascending = scores.clone();
+            ascending.sort_unstable_by(f32::total_cmp);
+            let entries = quantiles(&ascending);
+            prop_assert!(entries.len() <= ENTRIES + 1);
+            let mut distinct = ascending.clone();
+            distinct.dedup();
+            let kept = if scores.len() <= ENTRIES { scores.len() } else { LARGEST };
+            let largest = &distinct[distinct.len() - kept.min(distinct.len())..];
+            for score in largest.iter().filter(|score| **score >= ascending[ascending.len() - kept]) {
+                prop_assert!(entries.iter().any(|(own, _)| own == score));
+            }
+            for (score, above) in entries {
+                prop_assert_eq!(above as usize, scores.iter().filter(|own| **own > score).count());
+            }
+        }
+
+        #[test]
+        fn no_score_is_below_that_of_training_rows(
+            mut scores in prop::collection::vec(-100f32..100.0, 1..200),
+            mut training in prop::collection::vec(-100f32..100.0, 1..800),
+            share in 0.0f64..1.0,
+        ) {
+            for ascending in [&mut scores, &mut training] {
+                ascending.sort_unstable_by(f32::total_cmp);
+            }
+            let before = scores.clone();
+            raise(&mut scores, &training);
+            prop_assert!(scores.is_sorted());
+            prop_assert!(scores.iter().zip(&before).all(|(raised, own)| raised >= own));
+            let place = (share * scores.len() as f64) as usize;
+            let above = training.iter().filter(|own| **own > scores[place]).count() as f64;
+            let left = (scores.len() - place) as f64 / (scores.len() + 1) as f64;
+            prop_assert!(above <= left * (training.len() + 1) as f64);
         }
     }
 
     #[test]
-    fn too_few_rows_take_the_largest_score() {
+    fn too_few_rows_say_so() {
         assert_eq!(rows_needed(0.01), 99);
-        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.01), 3.0);
-        let mut hundred: Vec<f32> = (1..=100).map(|n| n as f32).collect();
-        assert_eq!(quantile(&mut hundred, 0.01), 100.0);
-        let mut ninety_nine: Vec<f32> = (1..=99).map(|n| n as f32).collect();
-        assert_eq!(quantile(&mut ninety_nine, 0.01), 99.0);
-        let mut two_hundred: Vec<f32> = (1..=199).map(|n| n as f32).collect();
-        assert_eq!(quantile(&mut two_hundred, 0.01), 198.0);
+        let at = |count: u32, rate| {
+            let file = file((1..=count).map(|n| n as f32).collect());
+            Model::<Libm>::from_bytes(file.bytes()).unwrap().threshold_at(rate)
+        };
+        assert_eq!(at(98, 0.01), Err(flowlet::Error::FewRows { rows: 98 }));
+        assert_eq!(at(99, 0.01), Ok(99.0));
+        assert_eq!(at(199, 0.01), Ok(198.0));
+        assert_eq!(at(99, 0.0), Err(flowlet::Error::Rate));
+        assert_eq!(at(99, f32::NAN), Err(flowlet::Error::Rate));
     }
 }

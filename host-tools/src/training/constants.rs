@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::rows::dataset::Dataset;
 
-/// Rows that are looked at, the most probable ones.
+/// Rows that are looked at, the most normal ones.
 const ROWS: usize = 50;
 /// Each distance is so many times the one before it.
 const FACTOR: f32 = 4.0;
@@ -27,7 +27,7 @@ pub fn reach(
     let mut scored = Vec::new();
     for mut row in rows.single_rows() {
         row[column] = constant;
-        scored.push((-device.log_density(&row)?, row));
+        scored.push((device.score(&row)?, row));
     }
     scored.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     scored.truncate(ROWS);
@@ -37,12 +37,12 @@ pub fn reach(
         for (_, row) in &mut scored {
             for value in [constant - distance, constant + distance] {
                 row[column] = value;
-                if value.is_finite() && -device.log_density(row)? <= threshold.score {
+                if value.is_finite() && device.score(row)? <= threshold.score {
                     return Ok(reach);
                 }
             }
         }
-        // Twice as far, for rows yet more probable.
+        // Twice as far, for rows yet more normal.
         reach = Some(2.0 * distance);
     }
     Ok(reach)

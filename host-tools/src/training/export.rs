@@ -1,63 +1,122 @@
 //! From trained flows to the bytes of their file.
 
-use flowlet::write::{self, Description, ModelFile};
+use flowlet::write::{self, Calibration, Description, ModelFile};
 
 use crate::device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::escape;
+use crate::rows::dataset::Dataset;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
-use crate::training::calibrate;
-use crate::training::ensemble::{Combine, Member};
+use crate::training::ensemble::{Member, log_shares};
+use crate::training::{balance, calibrate};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
 
-/// Writes the file of `members`, the last `context` columns their context, with a threshold from
-/// the rows of `split` and self-test vectors.
+/// What rows are judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Score {
+    /// The terms of the log-density, each in its own spread over normal rows: the better detector where
+    /// operating points differ.
+    #[default]
+    Balanced,
+    /// Minus the log-density.
+    LogDensity,
+}
+
+/// What a file holds besides its flows.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// [`flowlet::Math::ID`] of its arithmetic.
+    pub math: u32,
+    /// What rows are judged by.
+    pub score: Score,
+    /// Shares of normal rows that may score above each threshold, the one that decides first.
+    pub false_alarm_rates: Vec<f64>,
+}
+
+/// Writes the file of `members`, the last `context` columns their context, with a calibration from the
+/// rows of `split` and self-test vectors.
 ///
-/// Both are computed by the device's code from the file's own first form.
+/// All of that is computed by the device's code from the file's own earlier forms.
 pub fn export(
-    (members, combine): (&[Member], Combine),
+    members: &[Member],
     columns: &[Column],
     context: usize,
-    math: u32,
     split: &Split,
-    false_alarm_rate: f64,
+    judgement: &Judgement,
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
-    let mut description = describe((members, combine), columns, context);
-    description.math = math;
+    let mut description = describe(members, columns, context);
+    description.math = judgement.math;
     // A name that holds a line break must not make a line of its own.
     description.provenance =
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
+    set_score(&mut description, &split.early_stopping, judgement.score)?;
+    set_calibration(&mut description, split, &judgement.false_alarm_rates)?;
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
-    let Split { training, held_out, .. } = split;
-    description.threshold =
-        Some(calibrate::threshold(&mut *device, training, held_out, false_alarm_rate)?);
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
-    let vectors = held_out.single_rows().take(VECTORS - 1).chain([far]);
+    let vectors = split.held_out.single_rows().take(VECTORS - 1).chain([far]);
     for row in vectors.filter(|row| row.iter().all(|value| value.is_finite())) {
-        let log_density = device.log_density(&row)?;
-        description.self_test.push((row, log_density));
+        let results = [device.log_density(&row)?, device.score(&row)?];
+        description.self_test.push((row, results));
     }
     let file = description.to_file();
     device::open(&file, "the finished model")?.self_test()?;
     Ok(file)
 }
 
-/// The file of `members` without what rows tell: no threshold and no vectors.
-pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
-    describe((members, Combine::default()), columns, context).to_file()
+/// The shares of several flows, and how the score balances each.
+fn set_score(description: &mut Description, rows: &Dataset, score: Score) -> Result<()> {
+    let draft = description.to_file();
+    let mut device = device::open(&draft, "the trained flows")?;
+    let flows = 1 + description.others.len();
+    if flows > 1 {
+        let terms = rows.single_rows().map(|row| device.terms(&row));
+        let log_densities = terms.map(|terms| {
+            Ok(terms?.iter().map(|own| f64::from(own.log_density())).collect::<Vec<f64>>())
+        });
+        let log_densities: Vec<Vec<f64>> = log_densities.collect::<Result<_>>()?;
+        description.log_shares = log_shares(&log_densities, flows);
+    }
+    if score == Score::Balanced {
+        description.balances = balance::of(&mut *device, rows)?;
+    }
+    Ok(())
 }
 
-/// The flows alone.
-fn describe(
-    (members, combine): (&[Member], Combine),
-    columns: &[Column],
-    context: usize,
-) -> Description {
+/// What scores mean, with a threshold for each of `rates`.
+fn set_calibration(description: &mut Description, split: &Split, rates: &[f64]) -> Result<()> {
+    let draft = description.to_file();
+    let mut device = device::open(&draft, "the trained flows")?;
+    let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
+    let largest = calibration.quantiles.last().map_or(f32::MAX, |(score, _)| *score);
+    let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, largest)).collect();
+    description.calibration =
+        Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() });
+    let draft = description.to_file();
+    let device = device::open(&draft, "the trained flows")?;
+    for (rate, threshold) in &mut thresholds {
+        match device.threshold_at(*rate) {
+            Ok(score) => *threshold = score,
+            // Rows are too few for the rate: the user is told, and the largest score stays.
+            Err(Error::Device(flowlet::Error::FewRows { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    description.calibration = Some(Calibration { thresholds, ..calibration });
+    Ok(())
+}
+
+/// The file of `members` without what rows tell: no calibration and no vectors.
+pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
+    describe(members, columns, context).to_file()
+}
+
+/// The flows alone, in equal shares.
+fn describe(members: &[Member], columns: &[Column], context: usize) -> Description {
     let mut features: Vec<_> = columns.iter().map(|column| column.feature.clone()).collect();
     let context = features.split_off(columns.len() - context);
     // All were trained on rows of one standardisation.
@@ -73,6 +132,6 @@ fn describe(
         base,
     };
     let others = flows.map(other).collect();
-    let combination = combine.of(members.len());
-    Description { features, context, layers, base, others, combination, ..Description::default() }
+    let log_shares = vec![-(members.len() as f32).ln(); members.len()];
+    Description { features, context, layers, base, others, log_shares, ..Description::default() }
 }

@@ -58,6 +58,11 @@ fn measured_log_density(flow: &Detector, x: &X, context: &Context) -> Result<f32
 }
 
 #[inline(never)]
+fn measured_score(flow: &Detector, x: &X, context: &Context) -> Result<f32, Error> {
+    flow.given(context).score(x)
+}
+
+#[inline(never)]
 fn measured_sample(flow: &Detector, random: &mut Generator, context: &Context) -> Result<X, Error> {
     flow.given(context).sample(random, 1.0)
 }
@@ -77,6 +82,7 @@ fn main() -> ! {
         if measured_log_density(&flow, black_box(&x), black_box(&context)).is_err() {
             fail("a row is refused");
         }
+        touch(measured_score(&flow, black_box(&x), black_box(&context)));
         touch(measured_sample(&flow, &mut random, &context));
     }
 
@@ -84,6 +90,8 @@ fn main() -> ! {
     println!("stack from_bytes {peak}");
     let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x), &context)));
     println!("stack log_density {peak}");
+    let peak = peak_stack(|| touch(measured_score(&flow, black_box(&x), &context)));
+    println!("stack score {peak}");
     let peak = peak_stack(|| touch(measured_sample(&flow, &mut random, &context)));
     println!("stack sample {peak}");
     semihosting::process::exit(0)

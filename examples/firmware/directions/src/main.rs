@@ -2,7 +2,7 @@
 //!
 //! The model of `FLOWLET_MODEL` lies in flash. Rows come from `rows.f32` in the emulator's
 //! working directory, D and then C little-endian f32 a row. For each, `results.f32` gets its
-//! log-density, a sample unless the model has none, and, where the model is one flow, the row as x
+//! log-density, its score, its p-value and a sample, and, where the model is one flow, the row as x
 //! taken to z with its log-determinant, and as z taken to x with its own.
 #![no_std]
 #![no_main]
@@ -35,17 +35,17 @@ fn run(flow: &Detector) -> Option<()> {
     let mut rows = File::open(c"rows.f32").ok()?;
     let mut results = File::create(c"results.f32").ok()?;
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let is_one_flow = flow.model().combination().is_none();
+    let is_one_flow = flow.model().log_shares().is_empty();
     let (mut row, mut given) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
     while rows.read_exact(row.as_flattened_mut()).is_ok()
         && rows.read_exact(given.as_flattened_mut()).is_ok()
     {
         let (row, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
         let given = flow.given(&context);
-        write(&mut results, &[given.log_density(&row).ok()?])?;
-        if let Ok(sample) = given.sample(&mut random, 1.0) {
-            write(&mut results, &sample)?;
-        }
+        let score = given.score(&row).ok()?;
+        let judged = [given.log_density(&row).ok()?, score, flow.p_value(score).ok()?];
+        write(&mut results, &judged)?;
+        write(&mut results, &given.sample(&mut random, 1.0).ok()?)?;
         if is_one_flow {
             for (mapped, log_det_jacobian) in [given.inverse(&row).ok()?, given.forward(&row).ok()?]
             {

@@ -48,6 +48,7 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     let context = black_box([0.5; 3]);
     given.expect_context(black_box(&["a"; 3]))?;
     let at = given.given(&context);
+    black_box((at.is_anomaly_at(&x, black_box(0.1))?, at.score(&x)?, at.log_density(&x)?));
     black_box((at.is_anomaly(&x)?, at.forward(&x)?, at.inverse(&x)?));
     black_box(at.sample(&mut random, black_box(1.0))?);
     black_box((given.offset(black_box(11)), given.model().step(black_box(11))));
@@ -56,13 +57,21 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     flow.expect_features(black_box(&["a"; 9]))?;
     black_box(flow.self_test()?);
     black_box(flow.is_anomaly(&x)?);
+    black_box(flow.is_anomaly_at(&x, black_box(0.1))?);
+    black_box((flow.p_value(black_box(1.0))?, flow.threshold_at(black_box(0.1))?));
+    if let Some(calibration) = flow.calibration() {
+        calibration.quantiles().for_each(touch);
+        calibration.thresholds().for_each(touch);
+        black_box((calibration.rows(), calibration.tail()));
+    }
+    flow.model().score_kind().balances().for_each(touch);
     black_box(flow.forward(&x)?);
     black_box(flow.inverse(&x)?);
     black_box(flow.sample(&mut random, black_box(1.0))?);
     let model = flow.model();
     black_box((flow.threshold(), model.multiply_adds(), model.parameters(), model.provenance()));
     model.feature_names().for_each(touch);
-    black_box((model.log_scale_sum(), model.combination()));
+    black_box((model.log_scale_sum(), model.log_shares()));
     for member in model.members() {
         view(member);
     }
