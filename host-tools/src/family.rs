@@ -9,6 +9,7 @@ mod autoregressive;
 mod base;
 mod channels;
 mod coupling;
+mod direction;
 mod image;
 mod lu_linear;
 mod masked;
@@ -32,6 +33,7 @@ use rand_chacha::ChaCha8Rng;
 use act_norm::ActNorm;
 use autoregressive::Autoregressive;
 use coupling::Coupling;
+use direction::Direction;
 use image::Split;
 use lu_linear::LuLinear;
 use permutation::Permutation;
@@ -246,6 +248,45 @@ impl Flow {
         self.base.log_density(Tensor::cat(parts, 1)) + log_det_jacobian
     }
 
+    /// Base samples to standardised rows, given the context, if there is one, shape \[rows, C\].
+    /// Returns x, shape \[rows, D\], and log |det dx/dz|, shape \[rows, 1\].
+    pub fn forward(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        let ([rows, features], device) = (z.dims(), z.device());
+        // Values of the row in front of each split, and behind the last one.
+        let splits = self.layers.iter().filter_map(|layer| match layer {
+            Layer::Split(split) => Some(split.mapped()),
+            _ => None,
+        });
+        let mut sizes: Vec<usize> = std::iter::once(features).chain(splits).collect();
+        let mut mapped = sizes.pop().unwrap_or(features);
+        let mut x = z.clone().narrow(1, 0, mapped);
+        let mut log_det_jacobian = Tensor::zeros([rows, 1], &device);
+        for layer in self.layers.iter().rev() {
+            if let Layer::Split(_) = layer {
+                let all = sizes.pop().unwrap_or(features);
+                x = Tensor::cat(vec![x, z.clone().narrow(1, mapped, all - mapped)], 1);
+                mapped = all;
+                continue;
+            }
+            let (own, log_det) = layer.forward(x, context);
+            x = own;
+            log_det_jacobian = log_det_jacobian + log_det;
+        }
+        (x, log_det_jacobian)
+    }
+
+    /// Draws of the base, shape \[rows, D\], which carry the gradient of what the base trains; none
+    /// of a mixture, whose choice of a component has no gradient.
+    pub fn draw_base(
+        &self,
+        rows: usize,
+        features: usize,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Option<Tensor<2>> {
+        self.base.draw([rows, features], random, device)
+    }
+
     /// Moves every weight to `decay` of itself and the rest of `other`'s.
     pub fn average(&mut self, other: &Self, decay: f64) {
         let mut weights = Weights(Vec::new());
@@ -322,11 +363,24 @@ impl Layer {
     fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
         match self {
             Self::Permutation(layer) => layer.inverse(x),
-            Self::Coupling(layer) => layer.inverse(x, context),
-            Self::Autoregressive(layer) => layer.inverse(x, context),
+            Self::Coupling(layer) => layer.apply(Direction::Inverse, x, context),
+            Self::Autoregressive(layer) => layer.apply(Direction::Inverse, x, context),
             Self::ActNorm(layer) => layer.inverse(x),
             Self::LuLinear(layer) => layer.inverse(x),
             Self::Split(layer) => layer.inverse(x),
+        }
+    }
+
+    /// z to x, shape [rows, D], and log |det dx/dz|, shape [rows, 1]. A split, behind which z lacks
+    /// what it let go, is the flow's task.
+    fn forward(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Permutation(layer) => layer.forward(z),
+            Self::Coupling(layer) => layer.apply(Direction::Forward, z, context),
+            Self::Autoregressive(layer) => layer.apply(Direction::Forward, z, context),
+            Self::ActNorm(layer) => layer.forward(z),
+            Self::LuLinear(layer) => layer.forward(z),
+            Self::Split(_) => unreachable!("the flow joins what a split parted"),
         }
     }
 

@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::ValueEnum;
-use flowlet::write::{Description, Feature};
-use flowlet::{Libm, Math, Periodic};
+use flowlet::write::{Description, Feature, ModelFile};
+use flowlet::{Libm, Math, Memory, Model, Periodic};
 use flowlet_tools::device;
 use flowlet_tools::family::{Architecture, Base, Family, Flow, Image, Sizes};
 use proptest::prelude::*;
@@ -49,6 +49,31 @@ fn flow(architecture: &Architecture, sizes: Sizes, seed: u64) -> Flow {
     let rows: Vec<f32> = (0..32 * width).map(|_| StandardNormal.sample(&mut random)).collect();
     flow.initialise(Tensor::from_data(TensorData::new(rows, [32, width]), &device));
     flow
+}
+
+/// The flow in a file that standardises nothing.
+fn file(flow: &Flow, sizes: Sizes) -> ModelFile {
+    let Sizes { features, context, periodic } = sizes;
+    let feature = |k| Feature {
+        name: format!("f{k}"),
+        centre: 0.0,
+        scale: 1.0,
+        low: -1.0,
+        high: 1.0,
+        periodic: periodic.contains(k),
+        offset: 0.0,
+        step: 0.0,
+    };
+    let (layers, base) = flow.export();
+    let description = Description {
+        features: (0..features).map(feature).collect(),
+        context: (features..features + context).map(feature).collect(),
+        layers,
+        base,
+        math: Libm::ID,
+        ..Description::default()
+    };
+    description.to_file()
 }
 
 fn architectures() -> impl Strategy<Value = Architecture> {
@@ -98,17 +123,7 @@ proptest! {
             _ => Periodic::default(),
         };
         let flow = flow(&architecture, Sizes { features, context, periodic }, seed);
-        let feature = |k| Feature { name: format!("f{k}"), centre: 0.0, scale: 1.0, low: -1.0, high: 1.0, periodic: periodic.contains(k), offset: 0.0, step: 0.0 };
-        let (layers, base) = flow.export();
-        let description = Description {
-            features: (0..features).map(feature).collect(),
-            context: (features..width).map(feature).collect(),
-            layers,
-            base,
-            math: Libm::ID,
-            ..Description::default()
-        };
-        let file = description.to_file();
+        let file = file(&flow, Sizes { features, context, periodic });
         let mut device = device::open(&file, "the twin").expect("an exported flow is readable");
 
         let mut random = ChaCha8Rng::seed_from_u64(!seed);
@@ -122,6 +137,58 @@ proptest! {
         for (row, twin) in rows.chunks(width).zip(twin) {
             let own = device.log_density(row).expect("a finite row");
             prop_assert!((own - twin).abs() <= 1e-4 * own.abs().max(1.0), "{own} {twin}");
+        }
+    }
+
+    /// The other direction, of base samples: x, whose error grows with the largest value of the row,
+    /// and log |det dx/dz|. On a circle, values a period apart are one.
+    #[test]
+    fn burn_and_the_device_agree_on_samples(
+        architecture in architectures(),
+        features in 2usize..13,
+        context in 0usize..4,
+        seed in any::<u64>(),
+        circles in any::<u16>(),
+    ) {
+        let context = if architecture.family.default_layers().is_some() { context } else { 0 };
+        let features = architecture.image.map_or(features, Image::values);
+        let numbers = (0..features).filter(|feature| circles >> feature & 1 == 1);
+        let periodic: Periodic = match (architecture.family.maps_circles(), architecture.base) {
+            (true, Base::StandardNormal) => numbers.collect(),
+            _ => Periodic::default(),
+        };
+        let sizes = Sizes { features, context, periodic };
+        let flow = flow(&architecture, sizes, seed);
+        let file = file(&flow, sizes);
+        let model = Model::<Libm>::from_bytes(file.bytes()).expect("an exported flow is readable");
+        let mut memory = Memory::of(&model);
+
+        let mut random = ChaCha8Rng::seed_from_u64(!seed);
+        let mut draw = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| StandardNormal.sample(&mut random)).collect()
+        };
+        let (z, given) = (draw(20 * features), draw(20 * context));
+        let tensor = |values: &[f32], width| {
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [20, width]), &Device::flex())
+        };
+        let given_tensor = (context > 0).then(|| tensor(&given, context));
+        let (x, log_det) = flow.forward(tensor(&z, features), given_tensor.as_ref());
+        let x: Vec<f32> = x.into_data().try_to_vec().expect("made of f32");
+        let log_det: Vec<f32> = log_det.into_data().try_to_vec().expect("made of f32");
+        for (number, (x, log_det)) in x.chunks(features).zip(log_det).enumerate() {
+            let mut own = z[number * features..][..features].to_vec();
+            let given = model.given(&given[number * context..][..context]);
+            let own_log_det = given.forward(&mut own, &mut memory.scratch()).expect("finite");
+            let size = own.iter().fold(1f32, |size, value| size.max(value.abs()));
+            for (feature, (own, twin)) in own.iter().zip(x).enumerate() {
+                let mut error = own - twin;
+                if periodic.contains(feature) {
+                    error -= 2.0 * (error / 2.0).round();
+                }
+                prop_assert!(error.abs() <= 1e-4 * size, "{own} {twin}");
+            }
+            let error = (own_log_det - log_det).abs();
+            prop_assert!(error <= 1e-4 * own_log_det.abs().max(1.0), "{own_log_det} {log_det}");
         }
     }
 }

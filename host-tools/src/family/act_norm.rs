@@ -48,6 +48,15 @@ impl ActNorm {
         ((x - shift) * log_slope.exp(), log_det_jacobian)
     }
 
+    /// z to x, shape [rows, D], and log |det dx/dz|, shape [rows, 1].
+    pub fn forward(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let [rows, _] = z.dims();
+        let shift = self.each(&self.shift).unsqueeze::<2>();
+        let log_slope = self.each(&self.log_scale).unsqueeze::<2>();
+        let log_det_jacobian = log_slope.clone().sum_dim(1).repeat_dim(0, rows);
+        (z * log_slope.exp() + shift, log_det_jacobian)
+    }
+
     /// One a channel, for each value of the row.
     fn each(&self, parameter: &Param<Tensor<1>>) -> Tensor<1> {
         let parameter: Tensor<2> = parameter.val().unsqueeze_dim(1);

@@ -8,6 +8,7 @@ use flowlet::write;
 use flowlet::{Periodic, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 
+use super::direction::Direction;
 use super::masked::Masked;
 use super::periodic;
 use super::scalar;
@@ -41,38 +42,52 @@ impl Autoregressive {
         Self { given, map, periodic, network }
     }
 
-    /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
-    pub fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
-        let (z, log_slopes) = match self.given {
-            Side::X => {
-                let seen = periodic::seen(x.clone(), self.periodic);
-                let parameters = self.network.run(given(context, seen));
-                scalar::inverse(self.map, x, self.periodic, parameters)
-            }
-            Side::Z => self.inverse_given_z(x, context),
+    /// Maps the rows, shape [rows, D], and returns log |det| of the Jacobian in that `direction`,
+    /// shape [rows, 1], with them.
+    pub fn apply(
+        &self,
+        direction: Direction,
+        rows: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let side = match direction {
+            Direction::Forward => Side::Z,
+            Direction::Inverse => Side::X,
         };
-        (z, log_slopes.sum_dim(1))
+        let (mapped, log_slopes) = if side == self.given {
+            let seen = periodic::seen(rows.clone(), self.periodic);
+            let parameters = self.network.run(given(context, seen));
+            scalar::apply(self.map, direction, rows, self.periodic, parameters)
+        } else {
+            self.walk(direction, rows, context)
+        };
+        (mapped, log_slopes.sum_dim(1))
     }
 
-    /// Feature by feature, for each needs those of z before it: D passes of the network.
-    fn inverse_given_z(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
-        let [rows, features] = x.dims();
-        let (mut z, mut log_slopes) = (Vec::new(), Vec::new());
+    /// Feature by feature, for each needs those that are mapped before it: D passes of the network.
+    fn walk(
+        &self,
+        direction: Direction,
+        from: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let [rows, features] = from.dims();
+        let (mut to, mut log_slopes) = (Vec::<Tensor<2>>::new(), Vec::new());
         for feature in 0..features {
-            let unknown = Tensor::zeros([rows, features - feature], &x.device());
-            let known = Tensor::cat(z.iter().cloned().chain([unknown]).collect(), 1);
+            let unknown = Tensor::zeros([rows, features - feature], &from.device());
+            let known = Tensor::cat(to.iter().cloned().chain([unknown]).collect(), 1);
             let seen = periodic::seen(known, self.periodic);
             let parameters = self.network.run(given(context, seen));
             let own = (0..self.map.parameters_of(self.periodic))
                 .map(|parameter| parameters.clone().narrow(1, parameter * features + feature, 1));
             let own = Tensor::cat(own.collect(), 1);
-            let value = x.clone().narrow(1, feature, 1);
+            let value = from.clone().narrow(1, feature, 1);
             let circle = self.periodic.part(feature, 1);
-            let (mapped, log_slope) = scalar::inverse(self.map, value, circle, own);
-            z.push(mapped);
+            let (mapped, log_slope) = scalar::apply(self.map, direction, value, circle, own);
+            to.push(mapped);
             log_slopes.push(log_slope);
         }
-        (Tensor::cat(z, 1), Tensor::cat(log_slopes, 1))
+        (Tensor::cat(to, 1), Tensor::cat(log_slopes, 1))
     }
 
     /// The bijection as the device's file holds it.

@@ -10,6 +10,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::values;
 
+/// Smallest squared radius of a Student-t draw over that of its point in the disc.
+const SMALLEST_SQUARE: f64 = 1e-12;
+
 /// A base density under training.
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a flow has one base")]
@@ -29,6 +32,20 @@ impl Base {
             Self::StandardNormal(base) => base.log_density(z),
             Self::StudentT(base) => base.log_density(z),
             Self::Mixture(base) => base.log_density(z),
+        }
+    }
+
+    /// Draws, shape \[rows, D\], differentiable in what the base trains; none of a mixture.
+    pub fn draw(
+        &self,
+        shape: [usize; 2],
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Option<Tensor<2>> {
+        match self {
+            Self::StandardNormal(base) => Some(base.draw(shape, random, device)),
+            Self::StudentT(base) => Some(base.draw(shape, random, device)),
+            Self::Mixture(_) => None,
         }
     }
 
@@ -53,6 +70,16 @@ impl Normal {
     /// Uniform where features are periodic.
     pub fn new(periodic: Periodic) -> Self {
         Self { periodic }
+    }
+
+    fn draw(&self, shape: [usize; 2], random: &mut ChaCha8Rng, device: &Device) -> Tensor<2> {
+        let [rows, features] = shape;
+        let mut draw = |feature| match self.periodic.contains(feature) {
+            true => random.random_range(-1.0..1.0),
+            false => StandardNormal.sample(random),
+        };
+        let draws = (0..rows * features).map(|number| draw(number % features));
+        Tensor::from_data(TensorData::new(draws.collect::<Vec<f32>>(), shape), device)
     }
 
     fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
@@ -101,6 +128,23 @@ impl StudentT {
         sigmoid(self.raw.val()) * Self::RANGE + Self::LEAST
     }
 
+    /// The device's polar method (Bailey 1994): given a point of the unit disc, whose density knows
+    /// nothing of n, z = u sqrt(n (w^(-2/n) - 1) / w) with w = u^2 + v^2 is a smooth function of n.
+    fn draw(&self, shape: [usize; 2], random: &mut ChaCha8Rng, device: &Device) -> Tensor<2> {
+        let [rows, features] = shape;
+        let points: Vec<(f32, f32)> = (0..rows * features).map(|_| in_disc(random)).collect();
+        let tensor = |of: fn(&(f32, f32)) -> f32| {
+            let values = points.iter().map(of).collect::<Vec<f32>>();
+            Tensor::<2>::from_data(TensorData::new(values, shape), device)
+        };
+        let u = tensor(|(u, _)| *u);
+        let w = tensor(|(u, v)| u * u + v * v);
+        let n: Tensor<2> = self.degrees_of_freedom().unsqueeze();
+        let power = (w.clone().log() * -2.0 / n.clone()).exp() - 1.0;
+        // At the edge of the disc it may round to 0, where a root has no gradient.
+        u * (n * power / w).clamp_min(SMALLEST_SQUARE).sqrt()
+    }
+
     fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
         let [_, features] = z.dims();
         let n: Tensor<2> = self.degrees_of_freedom().unsqueeze();
@@ -133,6 +177,17 @@ impl StudentT {
 
     fn export(&self) -> write::Base {
         write::Base::StudentT { degrees_of_freedom: self.exported_degrees_of_freedom() }
+    }
+}
+
+/// A point of the unit disc without its centre and its edge.
+fn in_disc(random: &mut ChaCha8Rng) -> (f32, f32) {
+    loop {
+        let (u, v) = (random.random_range(-1.0..=1.0f32), random.random_range(-1.0..=1.0f32));
+        let square = u * u + v * v;
+        if square > 1e-12 && square < 1.0 {
+            return (u, v);
+        }
     }
 }
 
@@ -289,5 +344,32 @@ impl Mixture {
             },
             None => write::Base::Mixture(components),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Their mean square is the variance n / (n - 2), and its gradient in n that of the formula.
+    #[test]
+    fn student_t_draws_are_differentiable() {
+        let device = Device::flex().autodiff();
+        let base = StudentT::new(&device);
+        let random = &mut ChaCha8Rng::seed_from_u64(1);
+        let mean_square = base.draw([200_000, 1], random, &device).square().mean();
+        let gradients = mean_square.clone().backward();
+        let gradient = values(base.raw.val().grad(&gradients).expect("a gradient"))[0];
+        let n = StudentT::START as f32;
+        let slope = {
+            let share = (n - StudentT::LEAST as f32) / StudentT::RANGE as f32;
+            StudentT::RANGE as f32 * share * (1.0 - share)
+        };
+        let expected = -2.0 / (n - 2.0).powi(2) * slope;
+        let variance = values(mean_square.inner())[0];
+        assert!((variance - n / (n - 2.0)).abs() < 0.02, "{variance}");
+        assert!((gradient / expected - 1.0).abs() < 0.05, "{gradient} {expected}");
     }
 }

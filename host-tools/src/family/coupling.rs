@@ -7,6 +7,7 @@ use flowlet::write;
 use flowlet::{Periodic, ScalarMap};
 use rand_chacha::ChaCha8Rng;
 
+use super::direction::Direction;
 use super::network::Network;
 use super::periodic;
 use super::scalar;
@@ -44,12 +45,18 @@ impl Coupling {
         Self { transformed, map, periodic, network }
     }
 
-    /// x to z, shape [rows, D], and log |det dz/dx|, shape [rows, 1].
-    pub fn inverse(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
-        let [_, features] = x.dims();
+    /// Maps the rows, shape [rows, D], and returns log |det| of the Jacobian in that `direction`,
+    /// shape [rows, 1], with them.
+    pub fn apply(
+        &self,
+        direction: Direction,
+        rows: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let [_, features] = rows.dims();
         let half = features / 2;
-        let first = x.clone().narrow(1, 0, half);
-        let second = x.narrow(1, half, features - half);
+        let first = rows.clone().narrow(1, 0, half);
+        let second = rows.narrow(1, half, features - half);
         let (values, condition) = match self.transformed {
             Half::First => (first, second),
             Half::Second => (second, first),
@@ -57,7 +64,7 @@ impl Coupling {
         let (circles, seen) = self.transformed.periodic(self.periodic, features);
         let inputs = given(context, periodic::seen(condition.clone(), seen));
         let parameters = self.network.run(inputs);
-        let (mapped, log_slopes) = scalar::inverse(self.map, values, circles, parameters);
+        let (mapped, log_slopes) = scalar::apply(self.map, direction, values, circles, parameters);
         let halves = match self.transformed {
             Half::First => vec![mapped, condition],
             Half::Second => vec![condition, mapped],

@@ -135,6 +135,11 @@ impl Split {
         x.clone().narrow(1, self.mapped, x.dims()[1] - self.mapped)
     }
 
+    /// Values that go on.
+    pub fn mapped(&self) -> usize {
+        self.mapped
+    }
+
     /// The split as the device's file holds it.
     pub fn export(&self) -> write::Layer {
         write::Layer::Split(self.mapped)

@@ -6,7 +6,7 @@ use flowlet::write;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::channels::channels_last;
+use super::channels::{channels_first, channels_last};
 use super::values;
 
 /// Bound of the entries beside the diagonals at the start.
@@ -56,9 +56,23 @@ impl LuLinear {
         let (lower, upper) = self.factors();
         let x = channels_last(x, positions);
         let z = x.matmul(upper.transpose()).matmul(lower.transpose());
-        let z = z.reshape([rows, positions, self.channels()]).swap_dims(1, 2);
-        let log_det_jacobian = self.log_diagonal.val().sum().unsqueeze::<2>() * positions as f64;
-        (z.reshape([rows, values]), log_det_jacobian.repeat_dim(0, rows))
+        (channels_first(z, positions), self.log_det_jacobian(positions).repeat_dim(0, rows))
+    }
+
+    /// z to x, shape [rows, D], and log |det dx/dz|, shape [rows, 1].
+    pub fn forward(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let [rows, values] = z.dims();
+        let channels = self.channels();
+        let positions = values / channels;
+        let (lower, upper) = self.factors();
+        let y = substitute(&lower, channels_last(z, positions), 0..channels);
+        let x = substitute(&upper, y, (0..channels).rev());
+        (channels_first(x, positions), -self.log_det_jacobian(positions).repeat_dim(0, rows))
+    }
+
+    /// log |det dz/dx|, shape \[1, 1\].
+    fn log_det_jacobian(&self, positions: usize) -> Tensor<2> {
+        self.log_diagonal.val().sum().unsqueeze::<2>() * positions as f64
     }
 
     /// The map as the device's file holds it.
@@ -67,4 +81,23 @@ impl LuLinear {
         let [channels, _] = lower.dims();
         write::Layer::LuLinear { channels, lower: values(lower), upper: values(upper) }
     }
+}
+
+/// Each row v solved for u with T u = v, T triangular, its entries in the `order` in which each
+/// needs none that is still unknown.
+fn substitute(
+    triangular: &Tensor<2>,
+    rows: Tensor<2>,
+    order: impl Iterator<Item = usize>,
+) -> Tensor<2> {
+    let [count, channels] = rows.dims();
+    let unknown = Tensor::zeros([count, 1], &rows.device());
+    let mut solved = vec![unknown; channels];
+    for channel in order {
+        let line = triangular.clone().narrow(0, channel, 1);
+        let known = Tensor::cat(solved.clone(), 1).matmul(line.clone().transpose());
+        let rest = rows.clone().narrow(1, channel, 1) - known;
+        solved[channel] = rest / line.narrow(1, channel, 1);
+    }
+    Tensor::cat(solved, 1)
 }

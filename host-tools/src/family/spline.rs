@@ -6,6 +6,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
+use super::direction::Direction;
 use super::math::soft_clip;
 use super::periodic::wrap;
 
@@ -18,31 +19,48 @@ const CLIP: f64 = 5.0;
 /// Under it, a discriminant is no number that the formula can come to but a rounding error.
 const SMALLEST_DISCRIMINANT: f64 = 1e-12;
 
-/// x to z, shape [rows, n], given the parameters, shape [rows, 23, n] (or 24, of which one is not
-/// used): the raw widths, heights and slopes. Returns the logarithms of the slopes dz/dx with it.
-pub fn inverse(x: Tensor<2>, parameters: Tensor<3>, bound: f64) -> (Tensor<2>, Tensor<2>) {
-    let [rows, features] = x.dims();
-    let outside = x.clone().abs().greater_equal_elem(bound);
-    let inside = x.clone().mask_fill(outside.clone(), 0.0);
-    let outer = Tensor::ones([rows, 1, features], &x.device());
-    let (z, log_slope) = within(inside, parameters, outer, bound);
-    (z.mask_where(outside.clone(), x), log_slope.mask_fill(outside, 0.0))
+/// Maps values, shape [rows, n], given the parameters, shape [rows, 23, n] (or 24, of which one is
+/// not used): the raw widths, heights and slopes. Returns the logarithms of the slopes in that
+/// `direction` with them.
+pub fn apply(
+    direction: Direction,
+    values: Tensor<2>,
+    parameters: Tensor<3>,
+    bound: f64,
+) -> (Tensor<2>, Tensor<2>) {
+    let [rows, features] = values.dims();
+    let outside = values.clone().abs().greater_equal_elem(bound);
+    let inside = values.clone().mask_fill(outside.clone(), 0.0);
+    let outer = Tensor::ones([rows, 1, features], &values.device());
+    let (mapped, log_slope) = within(direction, inside, parameters, outer, bound);
+    (mapped.mask_where(outside.clone(), values), log_slope.mask_fill(outside, 0.0))
 }
 
 /// The same on circles, given the parameters, shape [rows, 24, n].
-pub fn circular(x: Tensor<2>, parameters: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+pub fn circular(
+    direction: Direction,
+    values: Tensor<2>,
+    parameters: Tensor<3>,
+) -> (Tensor<2>, Tensor<2>) {
     let outer = soft_clip(parameters.clone().narrow(1, 3 * BINS - 1, 1), CLIP).exp();
-    within(wrap(x + 1.0), parameters, outer, 1.0)
+    match direction {
+        Direction::Forward => {
+            let (x, log_slope) = within(direction, wrap(values), parameters, outer, 1.0);
+            (wrap(x + 1.0), log_slope)
+        }
+        Direction::Inverse => within(direction, wrap(values + 1.0), parameters, outer, 1.0),
+    }
 }
 
 /// The same between the outer knots, where the slope is `outer`.
 fn within(
-    x: Tensor<2>,
+    direction: Direction,
+    values: Tensor<2>,
     parameters: Tensor<3>,
     outer: Tensor<3>,
     bound: f64,
 ) -> (Tensor<2>, Tensor<2>) {
-    let inside: Tensor<3> = x.unsqueeze_dim(1);
+    let inside: Tensor<3> = values.unsqueeze_dim(1);
     let raw = |first: usize, count: usize| parameters.clone().narrow(1, first, count);
     let widths = sizes(raw(0, BINS), bound);
     let heights = sizes(raw(BINS, BINS), bound);
@@ -50,7 +68,11 @@ fn within(
     let slopes = Tensor::cat(vec![outer.clone(), inner, outer], 1);
     let (knots_z, knots_x) = (knots(&widths, bound), knots(&heights, bound));
 
-    let passed = knots_x.clone().narrow(1, 1, BINS - 1).lower_equal(inside.clone());
+    let known = match direction {
+        Direction::Forward => &knots_z,
+        Direction::Inverse => &knots_x,
+    };
+    let passed = known.clone().narrow(1, 1, BINS - 1).lower_equal(inside.clone());
     let bin: Tensor<3, Int> = passed.int().sum_dim(1);
     let of_bin = |values: Tensor<3>| values.gather(1, bin.clone());
     let (z, x_start) = (of_bin(knots_z), of_bin(knots_x));
@@ -59,25 +81,39 @@ fn within(
 
     let s = height.clone() / width.clone();
     let curve = d0.clone() + d1.clone() - s.clone() * 2.0;
-    let y = inside - x_start;
-    let a = height.clone() * (s.clone() - d0.clone()) + y.clone() * curve.clone();
-    let b = height * d0.clone() - y.clone() * curve.clone();
-    let c = -(s.clone() * y);
-    let discriminant = b.clone() * b.clone() - a.clone() * c.clone() * 4.0;
-    let root = discriminant.clamp_min(SMALLEST_DISCRIMINANT).sqrt();
-    // Chosen before the division: the form that is not used may divide by 0.
-    let negative = b.clone().lower_elem(0.0);
-    let numerator = (c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
-    let denominator = (-b - root).mask_where(negative, a * 2.0);
-    let theta = (numerator / denominator).clamp(0.0, 1.0);
+    let theta = match direction {
+        Direction::Forward => (inside - z.clone()) / width.clone(),
+        Direction::Inverse => {
+            let y = inside - x_start.clone();
+            let a = height.clone() * (s.clone() - d0.clone()) + y.clone() * curve.clone();
+            let b = height.clone() * d0.clone() - y.clone() * curve.clone();
+            let c = -(s.clone() * y);
+            let discriminant = b.clone() * b.clone() - a.clone() * c.clone() * 4.0;
+            let root = discriminant.clamp_min(SMALLEST_DISCRIMINANT).sqrt();
+            // Chosen before the division: the form that is not used may divide by 0.
+            let negative = b.clone().lower_elem(0.0);
+            let numerator = (c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
+            let denominator = (-b - root).mask_where(negative, a * 2.0);
+            numerator / denominator
+        }
+    };
+    let theta = theta.clamp(0.0, 1.0);
     let rest = -theta.clone() + 1.0;
     let across = theta.clone() * rest.clone();
     let denominator = s.clone() + curve * across.clone();
-    let numerator =
-        d1 * theta.clone() * theta.clone() + s.clone() * across * 2.0 + d0 * rest.clone() * rest;
-    let log_slope = (s.clone() * s * numerator / (denominator.clone() * denominator)).log();
-
-    ((z + theta * width).squeeze_dim(1), (-log_slope).squeeze_dim(1))
+    let numerator = d1 * theta.clone() * theta.clone()
+        + s.clone() * across.clone() * 2.0
+        + d0.clone() * rest.clone() * rest;
+    let slope = s.clone() * s.clone() * numerator / (denominator.clone() * denominator.clone());
+    let log_slope = slope.log();
+    let (mapped, log_slope) = match direction {
+        Direction::Forward => {
+            let rise = height * (s * theta.clone() * theta + d0 * across) / denominator;
+            (x_start + rise, log_slope)
+        }
+        Direction::Inverse => (z + theta * width, -log_slope),
+    };
+    (mapped.squeeze_dim(1), log_slope.squeeze_dim(1))
 }
 
 /// The bins' sizes along one side, which add up to 2 bound.
@@ -110,15 +146,16 @@ mod tests {
             let rows = [inside, -3.0, 3.0, -1.0, 1.0, 0.0, 1e30, -1e30].to_vec();
             let count = rows.len();
             let raws = raws.iter().map(|raw| raw * spread).collect::<Vec<_>>();
-            for is_circular in [false, true] {
+            let both = [Direction::Forward, Direction::Inverse];
+            for (is_circular, direction) in [false, true].into_iter().flat_map(|c| both.map(|d| (c, d))) {
                 let x = Tensor::<2>::from_data(TensorData::new(rows.clone(), [count, 1]), &device);
                 let x = x.require_grad();
                 let data = TensorData::new(raws.clone(), [1, 24, 1]);
                 let parameters = Tensor::<3>::from_data(data, &device).require_grad();
                 let of_all = parameters.clone().repeat_dim(0, count);
                 let (z, log_slope) = match is_circular {
-                    false => inverse(x.clone(), of_all, 3.0),
-                    true => circular(x.clone(), of_all),
+                    false => apply(direction, x.clone(), of_all, 3.0),
+                    true => circular(direction, x.clone(), of_all),
                 };
                 let sum = z.clone().clamp(-3.0, 3.0).sum() + log_slope.clone().sum();
                 let gradients = sum.backward();
