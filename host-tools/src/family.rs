@@ -13,8 +13,8 @@ mod direction;
 mod image;
 mod lu_linear;
 mod masked;
-mod math;
-mod network;
+pub(crate) mod math;
+pub(crate) mod network;
 mod periodic;
 mod permutation;
 mod scalar;
@@ -289,10 +289,7 @@ impl Flow {
 
     /// Moves every weight to `decay` of itself and the rest of `other`'s.
     pub fn average(&mut self, other: &Self, decay: f64) {
-        let mut weights = Weights(Vec::new());
-        other.visit(&mut weights);
-        let mut mix = Mix { others: weights.0.into_iter(), decay };
-        *self = self.clone().map(&mut mix);
+        average(self, other, decay);
     }
 
     /// The layers and the base as the device's file holds them.
@@ -398,11 +395,19 @@ impl Layer {
 }
 
 /// What a conditioner sees: the context, if there is one, and then `values`.
-fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
+pub(crate) fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
     match context {
         Some(context) => Tensor::cat(vec![context.clone(), values], 1),
         None => values,
     }
+}
+
+/// Moves every weight of `module` to `decay` of itself and the rest of `other`'s.
+pub(crate) fn average<T: Module>(module: &mut T, other: &T, decay: f64) {
+    let mut weights = Weights(Vec::new());
+    other.visit(&mut weights);
+    let mut mix = Mix { others: weights.0.into_iter(), decay };
+    *module = module.clone().map(&mut mix);
 }
 
 /// All weights of a flow, in the order of its fields, flattened.
@@ -430,6 +435,6 @@ impl ModuleMapper for Mix {
 }
 
 /// The entries of a tensor, row-major.
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("made of f32")
 }

@@ -31,6 +31,11 @@ impl Progress {
         let Epoch { number, training_loss, validation_loss, best } = epoch;
         let losses =
             format!("training loss {training_loss:.4}, validation loss {validation_loss:.4}");
+        self.tell(number, best, &losses);
+    }
+
+    /// Shows `losses`, what epoch `number` came to; the best one so far is `best`.
+    pub fn tell(&self, number: usize, best: usize, losses: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(number as u64);
