@@ -3,7 +3,7 @@
 //! expectation maximisation), judged by its [`loss`], [`selection`] takes the best of several,
 //! [`ensemble`] puts several together, [`balance`] says what the score weighs, [`calibrate`] what
 //! scores mean, [`export`] writes the file, and [`constants`] says what it makes of values off a
-//! constant.
+//! constant. [`generalised_pareto`] describes the tails of scores and of importance weights.
 
 pub mod balance;
 pub mod calibrate;
@@ -11,6 +11,7 @@ pub mod constants;
 pub mod ensemble;
 pub mod export;
 pub mod fit;
+pub mod generalised_pareto;
 pub mod loss;
 pub mod marginal;
 pub mod mixture;
