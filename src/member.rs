@@ -94,6 +94,11 @@ impl<'m> Member<'m> {
         self.sizes
     }
 
+    /// Number of values that it maps: D, or of a latent model's flow L.
+    pub fn features(&self) -> usize {
+        self.sizes.features
+    }
+
     /// Units of the widest hidden layer, in whole blocks of 8.
     pub fn width(&self) -> usize {
         self.width

@@ -363,7 +363,7 @@ fn splines(layer: Layer, features: usize) -> usize {
 
 /// A line a layer; one that maps only a part of the row says so.
 fn describe_all(member: &Member) -> Vec<String> {
-    let features = member.standardisations().count();
+    let features = member.features();
     let line = |(mapped, layer)| match describe(layer) {
         text if mapped == features => text,
         text => format!("first {mapped} values: {text}"),

@@ -14,7 +14,7 @@ mod image;
 mod lu_linear;
 mod masked;
 pub(crate) mod math;
-pub(crate) mod network;
+pub mod network;
 mod periodic;
 mod permutation;
 mod scalar;

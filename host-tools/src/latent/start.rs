@@ -129,6 +129,7 @@ impl Components {
         let output = network.last_mut().expect("a network has an output layer");
         for (component, variance) in self.variances.iter().enumerate() {
             let row = summary + component;
+            clear_pairs(output, row, self.count());
             add_pair(output, row, component, 1.0);
             output.bias[row] = 0.0;
             output.bias[row + latents] = unclipped(0.5 * variance.ln(), POSTERIOR_CLIP);
@@ -149,6 +150,7 @@ impl Components {
         let (centre, clip) = log_deviations();
         let (least, largest) = DEVIATIONS;
         for feature in 0..features {
+            clear_pairs(output, feature, self.count());
             for (component, column) in self.columns.iter().enumerate() {
                 add_pair(output, feature, component, column[feature] as f32);
             }
@@ -185,6 +187,11 @@ fn carry(network: &mut [Linear], skipped: usize, projections: &[(Vec<f32>, f32)]
             }
         }
     }
+}
+
+/// Sets what an output takes of the pairs to 0.
+fn clear_pairs(output: &mut Linear, row: usize, pairs: usize) {
+    output.weights[row * output.columns..][..2 * pairs].fill(0.0);
 }
 
 /// Adds `weight` times the projection that a pair of units carries to an output.
