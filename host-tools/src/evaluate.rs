@@ -53,8 +53,10 @@ pub struct Evaluation {
     pub mean_log_density_standardized: Option<f64>,
     /// Of a latent model in place of the log-density: the mean evidence lower bound of normal rows,
     /// nats, standardised.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_elbo_standardized: Option<f64>,
     /// The same of the importance-weighted bound over all points in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_bound_standardized: Option<f64>,
     /// The median in place of the mean, which a few wild rows do not move.
     pub median_log_density: Option<f64>,
