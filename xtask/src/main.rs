@@ -8,6 +8,7 @@ mod emulator;
 mod families;
 mod firmware;
 mod host_tool;
+mod latent;
 mod measure;
 mod models;
 mod parallel;
