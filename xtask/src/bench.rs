@@ -4,6 +4,7 @@ mod cost;
 mod detection;
 mod families;
 mod glitch;
+mod latent;
 mod quality;
 
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ pub struct Arguments {
     /// after the other, and tell how detection changes.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     glitch: bool,
+    /// Train latent variable models on every folder of --data for each seed, on a simulated pump and on
+    /// binary digits, and tell what they reach.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    latent: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
@@ -53,6 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Arguments { detection: true, detection_options, .. } => {
             detection::run(data, detection_options, train)
+        }
+        Arguments { latent: true, detection_options, .. } => {
+            latent::run(data, &detection_options.seeds, train)
         }
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { names, .. } => cost(names).map(drop),

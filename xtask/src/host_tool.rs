@@ -83,6 +83,17 @@ impl HostTool {
         data::read_column(file, "score")
     }
 
+    /// Scores the rows of `test` into `file`, with further options of `flowlet score`.
+    pub fn score_with(
+        &self,
+        test: &Path,
+        model: &Path,
+        options: &[String],
+        file: &Path,
+    ) -> Result<()> {
+        crate::run(self.verb("score").arg(model).arg(test).args(options).arg("--output").arg(file))
+    }
+
     /// What `flowlet inspect` says of a model.
     pub fn inspect(&self, model: &Path) -> Result<Value> {
         Ok(serde_json::from_slice(&crate::read(self.verb("inspect").arg(model).arg("--json"))?)?)

@@ -128,6 +128,7 @@ mod tests {
             "xtask bench --families --data a b --epochs 3 -- --hidden 8",
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask bench --latent --data a b --seeds 0 -- --epochs 3",
             "xtask test quick",
         ] {
             assert!(accepts(line), "{line}");

@@ -199,11 +199,15 @@ fn alternating(number: usize) -> Half {
 }
 
 /// Seeded random parameters.
-struct Random(ChaCha8Rng);
+pub struct Random(ChaCha8Rng);
 
 impl Random {
     fn new() -> Self {
-        Self(ChaCha8Rng::seed_from_u64(0))
+        Self::seeded(0)
+    }
+
+    pub fn seeded(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// Uniform in -1..1.
@@ -212,7 +216,7 @@ impl Random {
     }
 
     /// From N(0, 1), by Box and Muller's method.
-    fn normal(&mut self) -> f32 {
+    pub fn normal(&mut self) -> f32 {
         let (u, angle) = (0.5 - 0.5 * self.uniform(), std::f32::consts::PI * self.uniform());
         (-2.0 * u.ln()).sqrt() * angle.cos()
     }

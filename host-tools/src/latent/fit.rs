@@ -227,7 +227,7 @@ pub(crate) fn components(
 
 /// The features of the rows, with the noise of their steps, that the start is fitted to.
 pub(crate) fn features(options: &Options, training: &Rows) -> Vec<f32> {
-    training.features(&mut ChaCha8Rng::seed_from_u64(options.seed ^ 0x7374_6172_74))
+    training.features(&mut ChaCha8Rng::seed_from_u64(options.seed ^ 0x73_7461_7274))
 }
 
 /// The model that training starts from.

@@ -70,7 +70,7 @@ pub fn starts(
     components: usize,
     seed: u64,
 ) -> Vec<(&'static str, Prior)> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x7072_696f_72);
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x70_7269_6f72);
     let codes: Vec<f32> = rows
         .chunks_exact(features)
         .flat_map(|row| code(linear, row, latents, &mut random))

@@ -223,9 +223,9 @@ fn eigen(mut a: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
                 for line in a.iter_mut().chain(&mut vectors) {
                     (line[p], line[q]) = (c * line[p] - s * line[q], s * line[p] + c * line[q]);
                 }
-                for column in 0..size {
-                    let (x, y) = (a[p][column], a[q][column]);
-                    (a[p][column], a[q][column]) = (c * x - s * y, s * x + c * y);
+                let (above, below) = a.split_at_mut(q);
+                for (x, y) in above[p].iter_mut().zip(&mut below[0]) {
+                    (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
                 }
             }
         }

@@ -41,7 +41,7 @@ impl Progress {
                 bar.set_position(number as u64);
                 bar.set_message(format!("{losses}, best epoch {best}"));
             }
-            None if number == 1 || number % 10 == 0 => {
+            None if number == 1 || number.is_multiple_of(10) => {
                 log::info!(
                     "epoch {number} of at most {}: {losses}, best epoch {best}",
                     self.epochs
