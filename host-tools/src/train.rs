@@ -233,7 +233,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let request = prepare::Request {
         roles: &roles,
         division: arguments.split,
-        wild: arguments.wild,
+        wild: if arguments.latent.is_binary() { Wild::None } else { arguments.wild },
         seed: arguments.seed,
     };
     let rows = prepare::prepare(training, validation, &request)?;

@@ -355,15 +355,16 @@ fn the_same_seed_gives_the_same_file() {
 #[test]
 fn binary_rows_have_a_likelihood_of_their_own() {
     let mut random = ChaCha8Rng::seed_from_u64(6);
-    let mut lines = "a,b,c,d,e,f\n".to_owned();
-    for _ in 0..800 {
+    // A constant one, and one that is hardly ever 1.
+    let mut lines = "a,b,c,d,e,f,never,rare\n".to_owned();
+    for row in 0..800 {
         // Two halves that go together, each bit wrong one time in twenty.
         let halves: [bool; 2] = [random.random(), random.random()];
         let bit = |own: usize, random: &mut ChaCha8Rng| {
             u8::from(halves[own / 3] != (random.random_range(0..20) == 0)).to_string()
         };
         let bits: Vec<String> = (0..6).map(|own| bit(own, &mut random)).collect();
-        lines += &format!("{}\n", bits.join(","));
+        lines += &format!("{},0,{}\n", bits.join(","), u8::from(row % 200 == 0));
     }
     folder_of(&lines, |folder| {
         let train = "train rows.csv --split random --family vae --likelihood bernoulli --latent 2";
@@ -372,11 +373,12 @@ fn binary_rows_have_a_likelihood_of_their_own() {
         assert!(said.contains("validation bound"), "{said}");
         let bounds = columns(&printed(folder, "score new.flow rows.csv --bound 32"), "bound");
         let mean = bounds.iter().map(|row| row[0]).sum::<f32>() / bounds.len() as f32;
-        // Independent bits have 6 ln 2 = 4.16 nats, the true density 2.53.
+        // Independent bits have 6 ln 2 = 4.16 nats, the true density 2.53, and the rare one .03.
         assert!((-3.4..-2.4).contains(&mean), "{mean}");
+        assert!(!said.contains("apart from the usual ones"), "{said}");
         let drawn = printed(folder, "sample new.flow -n 20");
         assert!(columns(&drawn, "").iter().flatten().all(|bit| *bit == 0.0 || *bit == 1.0));
-        let odd = format!("{lines}0,1,0.5,0,0,0\n");
+        let odd = format!("{lines}0,1,0.5,0,0,0,0,0\n");
         folder.write("odd.csv", odd);
         let error = refused(folder, "score new.flow odd.csv", 1);
         assert!(error.contains("neither 0 nor 1"), "{error}");

@@ -63,6 +63,13 @@ pub struct Options {
     pub(super) points: Option<u16>,
 }
 
+impl Options {
+    /// Whether the features are 0 and 1.
+    pub(super) fn is_binary(&self) -> bool {
+        self.likelihood == Some(Likelihood::Bernoulli)
+    }
+}
+
 /// The value of `--posterior`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Posterior {
@@ -103,12 +110,12 @@ pub enum Likelihood {
 /// Trains, writes the file and says what came of it.
 pub fn run(job: &Job) -> Result<()> {
     let binary;
-    let job = match job.arguments.latent.likelihood.unwrap_or_default() {
-        Likelihood::Gaussian => job,
-        Likelihood::Bernoulli => {
-            binary = as_binary(job.rows, job.context)?;
-            &Job { rows: &binary, ..*job }
-        }
+    let is_binary = job.arguments.latent.is_binary();
+    let job = if is_binary {
+        binary = as_binary(job.rows, job.context)?;
+        &Job { rows: &binary, ..*job }
+    } else {
+        job
     };
     let trained = train(job)?;
     let mut facts = facts(job, &trained);
@@ -130,7 +137,10 @@ pub fn run(job: &Job) -> Result<()> {
     Draft::create(&job.arguments.output)?.complete(file.bytes())?;
     let mut device = device::open(&file, "the trained model")?;
     tell(job, &trained, &active, &*device);
-    report::off_constants(job, &mut *device)?;
+    // A feature of 0 and 1 has no values off its constant.
+    if !is_binary {
+        report::off_constants(job, &mut *device)?;
+    }
     let summary = device.summary();
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

@@ -49,12 +49,13 @@ pub fn measure(
             break;
         }
     }
-    add("elbo", bounds[0]);
+    add("elbo", bounds[0].kept);
+    add("elbo of all rows", bounds[0].all);
     if name == BOUNDS {
         for (points, bound) in POINTS.iter().zip(&bounds) {
-            add(&format!("bound of {points} points"), *bound);
+            add(&format!("bound of {points} points"), bound.all);
         }
-        let rises = bounds.windows(2).map(|pair| pair[1] - pair[0]);
+        let rises = bounds.windows(2).map(|pair| pair[1].all - pair[0].all);
         add("least rise of the bound", rises.fold(f64::INFINITY, f64::min));
     }
     let evaluation = flowlet.evaluate(&data.test, &model)?;
@@ -62,7 +63,16 @@ pub fn measure(
     Ok(figures)
 }
 
-/// The mean bound of the validation rows over so many points, standardised.
+/// Means over rows of a bound, standardised, nats.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// Without the lowest hundredth, as training judges: two rows of skab_valve1_raw lie thousands of
+    /// nats below the others, and make the mean of all.
+    kept: f64,
+    all: f64,
+}
+
+/// The bound of the validation rows over so many points.
 fn bound(
     flowlet: &HostTool,
     summary: &Value,
@@ -70,15 +80,19 @@ fn bound(
     model: &Path,
     points: usize,
     folder: &Path,
-) -> Result<f64> {
+) -> Result<Bound> {
     let scores = model.with_extension(format!("{points}.csv"));
     let scores = folder.join(scores.file_name().context("a file has a name")?);
     let options = crate::words(&format!("--bound {points}"));
     flowlet.score_with(&data.validation, model, &options, &scores)?;
-    let bounds = data::read_column(&scores, "bound")?;
-    let mean = bounds.iter().map(|bound| f64::from(*bound)).sum::<f64>() / bounds.len() as f64;
+    let mut bounds = data::read_column(&scores, "bound")?;
+    bounds.sort_unstable_by(f32::total_cmp);
     let scale = summary["latent"]["log_scale_sum"].as_f64();
-    Ok(mean + scale.context("inspect tells the scales of a latent model")?)
+    let scale = scale.context("inspect tells the scales of a latent model")?;
+    let mean = |own: &[f32]| {
+        own.iter().map(|bound| f64::from(*bound)).sum::<f64>() / own.len() as f64 + scale
+    };
+    Ok(Bound { kept: mean(&bounds[bounds.len() / 100..]), all: mean(&bounds) })
 }
 
 /// The share of all numbers that are equal on host and device, of every test row; less than 1 is told as
@@ -126,5 +140,5 @@ pub fn measure_binary(
     flowlet.train_quietly(&binary.training, Some(&binary.validation), &options, &model)?;
     let summary = flowlet.inspect(&model)?;
     let elbo = bound(flowlet, &summary, &binary, &model, 1, &own)?;
-    Ok(vec![(format!("binary {}/elbo", data.name), elbo)])
+    Ok(vec![(format!("binary {}/elbo", data.name), elbo.all)])
 }
