@@ -331,6 +331,12 @@ pub enum Error {
         "the model's calibration is not usable: a threshold, rates up to 1, scores that ascend"
     )]
     Calibration,
+    /// A feature's values for attribution are not usable.
+    #[error("the model's quantiles of feature {feature} are not usable: finite, ascending")]
+    Quantiles {
+        /// The feature, from 0.
+        feature: usize,
+    },
     /// The provenance is not UTF-8.
     #[error("the model's provenance is not UTF-8 text")]
     Provenance,
@@ -436,6 +442,9 @@ pub enum Error {
     /// The file carries no calibration.
     #[error("the model carries no calibration, so that no score can be called an anomaly")]
     NoCalibration,
+    /// The file carries no values for attribution.
+    #[error("the model carries no quantiles of its features, so that none can be blamed")]
+    NoQuantiles,
     /// A false-alarm rate that is none.
     #[error("a false-alarm rate must be less than 1, and 1e-9 or more")]
     Rate,

@@ -77,6 +77,9 @@
 //! Q pairs of a score, `f32`, and the number of held-out rows above it; and none or five words, `f32`,
 //! of the tail behind them ([`Calibration`](crate::Calibration)).
 //!
+//! **Section 8, attribution** (at most one; words): Q, at least 1, then for each feature Q of its
+//! training values, `f32`, ascending, in its unit and less its offset ([`mod@crate::attribution`]).
+//!
 //! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
 //! host, so that the same training gives the same file.
 //!
@@ -90,7 +93,7 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 8, 10, 12 and 14 are kept for attribution.
+//! Numbers of kinds and tags are never used again. Tags 10, 12 and 14 are kept for latent models.
 //!
 //! # Checks
 //!
@@ -140,6 +143,8 @@ pub mod tag {
     pub const SELF_TEST: u32 = 6;
     /// Shares of several flows in their mixture.
     pub const SHARES: u32 = 7;
+    /// Values of each feature that attribution tries.
+    pub const ATTRIBUTION: u32 = 8;
     /// Offset and step of each column.
     pub const COLUMNS: u32 = 9;
     /// What the score balances.
@@ -181,6 +186,7 @@ pub(crate) struct File<'m> {
     pub columns: Option<&'m [u32]>,
     pub score: Option<&'m [u32]>,
     pub calibration: Option<&'m [u32]>,
+    pub attribution: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
     pub latent: Option<&'m [u32]>,
@@ -269,6 +275,7 @@ impl<'m> File<'m> {
             tag::COLUMNS => Some(&mut self.columns),
             tag::SCORE => Some(&mut self.score),
             tag::CALIBRATION => Some(&mut self.calibration),
+            tag::ATTRIBUTION => Some(&mut self.attribution),
             tag::SELF_TEST => Some(&mut self.self_test),
             tag::LATENT => Some(&mut self.latent),
             tag::POINTS => Some(&mut self.points),

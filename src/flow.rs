@@ -73,6 +73,12 @@ impl<'m, const D: usize, const H: usize, M: Math> Flow<'m, D, H, M> {
         self.given(&[]).is_anomaly_at(x, rate)
     }
 
+    /// What the value of each feature adds to the score of `x`, 0 or more in the score's unit
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(&self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        self.given(&[]).attribute(x)
+    }
+
     /// x to z. Returns z and log |det dz/dx|.
     pub fn inverse(&self, x: &[f32; D]) -> Result<([f32; D], f32), Error> {
         self.given(&[]).inverse(x)
@@ -197,6 +203,15 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Given<'_, Flow
     /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
     pub fn is_anomaly_at(self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
         self.model().is_anomaly_at(x, rate, &mut Memory::<D, H, C>::new().scratch())
+    }
+
+    /// What the value of each feature adds to the score of `x`, 0 or more in the score's unit
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        let (mut row, mut attributions) = (*x, [0.0; D]);
+        let mut memory = Memory::<D, H, C>::new();
+        self.model().attribute(&mut row, &mut attributions, &mut memory.scratch())?;
+        Ok(attributions)
     }
 
     /// x to z. Returns z and log |det dz/dx|.

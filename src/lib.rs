@@ -26,7 +26,8 @@
 //!   flow of it, [`Given`] either with a context.
 //! - [`Latent`] is a firmware's latent variable model, which encodes a row to a few values and decodes
 //!   them; [`LatentModel`] the same with sizes known at run time.
-//! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds.
+//! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds;
+//!   [`attribution`] says which feature is to blame.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -48,6 +49,7 @@ extern crate alloc;
 #[cfg(target_endian = "big")]
 compile_error!("a model file is used where it lies, and its words are little-endian");
 
+pub mod attribution;
 mod base;
 pub mod bijection;
 mod calibration;
@@ -101,5 +103,5 @@ pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use periodic::Periodic;
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;
-pub use score::{Balance, Score, Terms};
+pub use score::{Balance, MAX_ENSEMBLE_SCORE, Score, Terms};
 pub use scratch::Scratch;

@@ -11,6 +11,7 @@ use core::marker::PhantomData;
 use rand_core::Rng;
 
 use crate::Error;
+use crate::attribution::Quantiles;
 use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
 use crate::ensemble::read_log_shares;
@@ -34,6 +35,7 @@ pub struct Model<'m, M: Math = Libm> {
     log_shares: &'m [f32],
     score: Score<'m>,
     calibration: Option<Calibration<'m>>,
+    quantiles: Option<Quantiles<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -63,6 +65,7 @@ impl<'m, M: Math> Model<'m, M> {
             log_shares: &[],
             score: Score::LogDensity,
             calibration: None,
+            quantiles: None,
             columns,
             provenance: "",
             self_test: &[],
@@ -76,6 +79,9 @@ impl<'m, M: Math> Model<'m, M> {
         }
         if let Some(words) = file.calibration {
             model.calibration = Some(Calibration::read(words)?);
+        }
+        if let Some(words) = file.attribution {
+            model.quantiles = Some(Quantiles::read(words, model.features())?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -239,6 +245,11 @@ impl<'m, M: Math> Model<'m, M> {
         self.calibration
     }
 
+    /// The values of the features that [`Model::attribute`] tries, if the file has them.
+    pub fn quantiles(&self) -> Option<Quantiles<'m>> {
+        self.quantiles
+    }
+
     /// The threshold that [`Model::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.calibration?.thresholds().next()
@@ -288,6 +299,17 @@ impl<'m, M: Math> Model<'m, M> {
         scratch: &mut Scratch,
     ) -> Result<bool, Error> {
         self.given(&[]).is_anomaly_at(x, rate, scratch)
+    }
+
+    /// Writes into `attributions` what the value of each feature adds to the score of `x`, which is
+    /// the same again afterwards ([`mod@crate::attribution`]).
+    pub fn attribute(
+        &self,
+        x: &mut [f32],
+        attributions: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        self.given(&[]).attribute(x, attributions, scratch)
     }
 
     /// Maps a raw row to the base, in place. Returns log |det dz/dx|, in nats.

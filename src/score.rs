@@ -20,9 +20,9 @@
 use crate::Error;
 use crate::file::tag;
 
-/// Deviations that one flow among several counts for at most; where its score is as many, it counts
-/// half of them.
-const MOST: f32 = 10.0;
+/// The balanced score of an ensemble stays below it, in deviations: where that of one flow is as large,
+/// it counts half of it.
+pub const MAX_ENSEMBLE_SCORE: f32 = 10.0;
 
 /// Medians are within it and deviations not below its inverse nor above it, in nats: no finite row then has
 /// an infinite score.
@@ -132,7 +132,7 @@ impl Balance {
     }
 }
 
-/// What the score of one flow counts for among several: itself where it is small, at most [`MOST`].
+/// What the score of one flow counts for among several: itself where it is small, at most [`MAX_ENSEMBLE_SCORE`].
 pub(crate) fn held(score: f32) -> f32 {
-    score / (1.0 + score.abs() / MOST)
+    score / (1.0 + score.abs() / MAX_ENSEMBLE_SCORE)
 }

@@ -62,6 +62,9 @@ pub struct Description {
     pub balances: Vec<Balance>,
     /// What scores mean.
     pub calibration: Option<Calibration>,
+    /// Training values of each feature that attribution tries, ascending, as many of each; nothing
+    /// where no feature is blamed.
+    pub quantiles: Vec<Vec<f32>>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, their log-densities and their scores.
@@ -81,6 +84,7 @@ impl Default for Description {
             math: Libm::ID,
             balances: Vec::new(),
             calibration: None,
+            quantiles: Vec::new(),
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -314,6 +318,11 @@ impl Description {
         }
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+        }
+        if let Some(first) = self.quantiles.first() {
+            let mut words = alloc::vec![first.len() as u32];
+            words.extend(bits(self.quantiles.iter().flatten().copied()));
+            sections.push((tag::ATTRIBUTION, bytes_of(&words)));
         }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));

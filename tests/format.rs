@@ -90,6 +90,10 @@ fn the_golden_file_is_read_as_it_was() {
     assert_eq!(read.quantiles().collect::<Vec<_>>(), calibration.quantiles);
     assert_eq!(read.thresholds().count(), calibration.thresholds.len());
     assert_eq!(read.tail(), calibration.tail);
+    let quantiles = flow.model().quantiles().expect("it has some");
+    let read: Vec<_> = (0..3).map(|feature| quantiles.of(feature).to_vec()).collect();
+    assert_eq!(read, small().quantiles);
+    assert_eq!((quantiles.count(), quantiles.of(3)), (3, &[][..]));
     assert_eq!(flow.model().score_kind().balances().collect::<Vec<_>>(), small().balances);
     assert_eq!(flow.model().provenance(), "generator=tests\n");
     assert_eq!(flow.self_test(), Ok(2));
@@ -224,6 +228,7 @@ fn is_tested(error: &Error) -> bool {
         Error::Calibration | Error::Provenance | Error::Math { .. } => true,
         Error::Column { .. } => true,
         Error::FeatureName { .. } | Error::RowLength { .. } | Error::Scratch { .. } => true,
+        Error::Quantiles { .. } | Error::NoQuantiles => true,
         Error::NoCalibration | Error::Rate | Error::FewRows { .. } => true,
         Error::SelfTest { .. } | Error::NoMember { .. } => true,
         Error::Members { .. } | Error::Member { .. } | Error::NoEnsemble => true,
@@ -265,6 +270,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     // 8 rows x (1 bias + 1 column), then 8 rows x (1 bias + 5 columns).
     let words_of_coupling = 8 * 2 + 8 * 6;
     let flow = tag::FLOW;
+    let attribution =
+        |expected| Error::SectionLength { tag: tag::ATTRIBUTION, actual: 10, expected };
     let calibration =
         |expected| Error::SectionLength { tag: tag::CALIBRATION, actual: 20, expected };
     let cases = [
@@ -378,6 +385,12 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (tag::CALIBRATION, 17, 1e-4f32.to_bits(), Error::Calibration),
         (tag::CALIBRATION, 18, 0, Error::Calibration),
         (tag::CALIBRATION, 19, nan, Error::Calibration),
+        (tag::ATTRIBUTION, 0, 0, attribution(4)),
+        (tag::ATTRIBUTION, 0, 4, attribution(13)),
+        (tag::ATTRIBUTION, 0, u32::MAX, attribution(12_884_901_886)),
+        (tag::ATTRIBUTION, 3, nan, Error::Quantiles { feature: 0 }),
+        (tag::ATTRIBUTION, 4, f32::INFINITY.to_bits(), Error::Quantiles { feature: 1 }),
+        (tag::ATTRIBUTION, 7, f32::MAX.to_bits(), Error::Quantiles { feature: 2 }),
         (tag::NAMES, 0, 0xffff_ff0f, Error::Name { feature: 0 }),
         (tag::PROVENANCE, 0, u32::MAX, Error::Provenance),
     ];
@@ -539,7 +552,7 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
     let mut bytes = GOLDEN.to_vec();
     bytes[10] += 1;
     repair(&mut bytes);
-    assert_eq!(open(&bytes), Err(Error::Malformed { section: 7 }));
+    assert_eq!(open(&bytes), Err(Error::Malformed { section: 8 }));
 }
 
 /// The golden file of this name.
@@ -713,11 +726,12 @@ fn wrong_use_is_told_apart() {
     );
     assert_eq!(model.expect_features(&names[..2]), Err(Error::RowLength { found: 2, expected: 3 }));
 
-    let bare = Description { calibration: None, ..small() }.to_file();
+    let bare = Description { calibration: None, quantiles: Vec::new(), ..small() }.to_file();
     let flow = Flow::<3, 8>::from_bytes(bare.bytes()).expect("fits");
     assert_eq!(flow.is_anomaly(&[0.0; 3]), Err(Error::NoCalibration));
     assert_eq!(flow.is_anomaly_at(&[0.0; 3], 0.1), Err(Error::NoCalibration));
     assert_eq!(flow.p_value(1.0), Err(Error::NoCalibration));
+    assert_eq!(flow.attribute(&[0.0; 3]), Err(Error::NoQuantiles));
 
     for result in 0..2 {
         let mut broken = small();

@@ -860,6 +860,7 @@ fn a_dead_sensor_is_named() {
             assert_eq!(flow.log_density(&x), Err(refusal));
             assert_eq!(flow.score(&x), Err(refusal));
             assert_eq!(flow.is_anomaly(&x), Err(refusal));
+            assert_eq!(flow.attribute(&x), Err(refusal));
             assert_eq!(flow.inverse(&x), Err(refusal));
             assert_eq!(flow.forward(&x), Err(refusal));
         }
@@ -917,6 +918,38 @@ proptest! {
             prop_assert!((back - f64::from(score)).abs() < 2e-3 * f64::from(score.abs()), "{back} for {score}");
         }
     }
+}
+
+/// What a feature's value adds is not more than over the best on a fine grid, which it nearly
+/// reaches, nor less than over the quantiles in the file.
+#[test]
+fn an_attribution_is_what_the_best_value_of_the_feature_saves() {
+    let description = models::small();
+    let file = description.to_file();
+    let flow = Flow::<3, 8>::from_bytes(file.bytes()).expect("fits");
+    let mut random = Random::new(3);
+    let (mut found, mut possible) = (0.0, 0.0);
+    for _ in 0..50 {
+        let x: [f32; 3] = random.row(&description.features).try_into().expect("3 features");
+        let score = flow.score(&x).expect("finite");
+        let attributions = flow.attribute(&x).expect("finite");
+        for (feature, attribution) in attributions.into_iter().enumerate() {
+            let at = |value: f32| {
+                let mut moved = x;
+                moved[feature] = value;
+                score - flow.score(&moved).expect("finite")
+            };
+            let values = &description.quantiles[feature];
+            let tried = values.iter().map(|value| at(*value)).fold(0.0, f32::max);
+            assert!(attribution >= tried, "{attribution} and {tried}");
+            let (low, high) = (values[0], values[2]);
+            let grid = (0..=400).map(|step| at(low + (high - low) * step as f32 / 400.0));
+            let best = grid.fold(0.0, f32::max);
+            assert!(attribution <= best + 0.01, "{attribution} and {best}");
+            (found, possible) = (found + attribution, possible + best);
+        }
+    }
+    assert!(found > 0.95 * possible, "{found} of {possible}");
 }
 
 #[test]

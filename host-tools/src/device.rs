@@ -60,6 +60,9 @@ pub trait Device {
     fn log_density(&mut self, row: &[f32]) -> Result<f32>;
     /// The anomaly score of such a row, which grows with abnormality.
     fn score(&mut self, row: &[f32]) -> Result<f32>;
+    /// What the value of each feature adds to the score of such a row; an error where the file has no
+    /// quantiles.
+    fn attribute(&mut self, row: &[f32]) -> Result<Vec<f32>>;
     /// The terms of each flow's log-density at such a row, in nats.
     fn terms(&mut self, row: &[f32]) -> Result<Vec<Terms>>;
     /// Fills `x` with a draw, less its offsets, given a context less its own.
@@ -225,6 +228,14 @@ impl<M: Math> Device for Loaded<'_, M> {
     fn score(&mut self, row: &[f32]) -> Result<f32> {
         let (x, context) = row.split_at(self.model.features());
         Ok(self.model.given(context).score(x, &mut self.memory.scratch())?)
+    }
+
+    fn attribute(&mut self, row: &[f32]) -> Result<Vec<f32>> {
+        let (x, context) = row.split_at(self.model.features());
+        let (mut x, mut attributions) = (x.to_vec(), vec![0.0; x.len()]);
+        let given = self.model.given(context);
+        given.attribute(&mut x, &mut attributions, &mut self.memory.scratch())?;
+        Ok(attributions)
     }
 
     fn terms(&mut self, row: &[f32]) -> Result<Vec<Terms>> {

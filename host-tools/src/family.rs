@@ -43,7 +43,9 @@ pub use image::Image;
 
 /// Widths of hidden layers unless the user wants others: few rows fill no more.
 const NARROW_HIDDEN: [usize; 2] = [32, 32];
-/// The same for many rows.
+/// The same of a spline coupling, whose last layer, with 23 parameters a feature, is the largest.
+const NARROW_SPLINE_HIDDEN: [usize; 2] = [32, 16];
+/// Widths for many rows.
 const WIDE_HIDDEN: [usize; 2] = [64, 64];
 /// Training rows that are many.
 const MANY_ROWS: usize = 10_000;
@@ -83,6 +85,7 @@ impl Family {
     /// Widths of hidden layers for so many training rows unless the user says otherwise.
     pub fn default_hidden(self, rows: usize) -> &'static [usize] {
         match self {
+            Self::SplineCoupling if rows < MANY_ROWS => &NARROW_SPLINE_HIDDEN,
             _ if rows < MANY_ROWS => &NARROW_HIDDEN,
             _ => &WIDE_HIDDEN,
         }

@@ -37,6 +37,10 @@ pub struct Arguments {
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
+    /// Add a column attribution_FEATURE for each feature: by how much its value raises the score, over
+    /// the best that it could be in this row.
+    #[arg(long)]
+    attribution: bool,
     /// CSV file to write; standard output without it, or for `-`.
     #[arg(short, long, value_name = "CSV")]
     output: Option<PathBuf>,
@@ -53,7 +57,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
     let questions = Questions::of(&mut *device, arguments)?;
-    let header = questions.header();
+    let mut header = questions.header();
+    if arguments.attribution {
+        let names = device.feature_names();
+        header.extend(names.iter().map(|name| format!("attribution_{name}")));
+    }
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     while table.advance()? {
         let Some(values) = table.values(&columns)? else {
@@ -70,8 +78,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let judged = [score.to_string(), p_value, anomaly];
         match device.latent() {
             None => {
-                let log_density = device.log_density(&row)?.to_string();
-                output.row([log_density].into_iter().chain(judged))?;
+                let mut cells = vec![device.log_density(&row)?.to_string()];
+                cells.extend(judged);
+                if arguments.attribution {
+                    cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
+                }
+                output.row(cells)?;
             }
             Some(latent) => {
                 output.row(judged.into_iter().chain(questions.answers(latent, &row)?))?;
@@ -101,6 +113,10 @@ impl Questions {
                 (false, None) => Ok(Self { is_latent: false, modes: 0, points }),
             };
         };
+        if arguments.attribution {
+            let what = "has no attributions; flowlet encode --residuals says which feature is off";
+            return Err(Error::LatentLacks { path, what: what.into() });
+        }
         let modes = match (arguments.modes, latent.modes()) {
             (false, _) => 0,
             (true, Some(modes)) => modes,

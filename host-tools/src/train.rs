@@ -69,8 +69,8 @@ pub struct Arguments {
     /// gmm, by default the best of 1 to 10 by the Bayesian information criterion.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     components: Option<u16>,
-    /// Widths of the one to three hidden layers of each conditioner; by default 64,64, and 32,32 with
-    /// --image or for a maf of fewer than 10000 training rows.
+    /// Widths of the one to three hidden layers of each conditioner; by default 32,32, of a
+    /// spline-coupling 32,16, and 64,64 for 10000 training rows or more without --image.
     #[arg(long, value_name = "N,N")]
     hidden: Option<Widths>,
     /// Features that a fixed monotone map, fitted to their quantiles, gives a normal shape first.

@@ -411,6 +411,7 @@ fn a_verb_that_does_not_suit_a_file_says_so() {
         ("score flow.flow pump.csv --bound 1", 1, "flow.flow: holds a flow, which has no bound"),
         ("score latent.flow pump.csv --modes", 1, "latent.flow: has no modes"),
         ("score latent.flow pump.csv --bound 5", 1, "latent.flow: holds 4 points"),
+        ("score latent.flow pump.csv --attribution", 1, "latent.flow: has no attributions"),
         ("decode latent.flow pump.csv", 1, "pump.csv: has no column `z1`"),
         (
             "train pump.csv --latent 2 -o x",

@@ -3,6 +3,7 @@
 use rand_core::Rng;
 
 use crate::Error;
+use crate::attribution::least;
 use crate::bijection::Work;
 use crate::draw::draw;
 use crate::math::{LogSumExp, Math};
@@ -63,6 +64,36 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
     /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
     pub fn is_anomaly_at(self, x: &[f32], rate: f32, scratch: &mut Scratch) -> Result<bool, Error> {
         Ok(self.score(x, scratch)? > self.of.threshold_at(rate)?)
+    }
+
+    /// Writes into `attributions` what the value of each feature adds to the score of `x`, 0 or more in
+    /// the score's unit; `x` is the same again afterwards ([`mod@crate::attribution`]).
+    pub fn attribute(
+        self,
+        x: &mut [f32],
+        attributions: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let quantiles = self.of.quantiles().ok_or(Error::NoQuantiles)?;
+        let (found, expected) = (attributions.len(), self.of.features());
+        if found != expected {
+            return Err(Error::RowLength { found, expected });
+        }
+        let score = self.score(x, scratch)?;
+        for (feature, attribution) in attributions.iter_mut().enumerate() {
+            let own = x.get(feature).copied().unwrap_or_default();
+            let least = least(quantiles.of(feature), |value| {
+                if let Some(place) = x.get_mut(feature) {
+                    *place = value;
+                }
+                self.score(x, scratch)
+            })?;
+            if let Some(place) = x.get_mut(feature) {
+                *place = own;
+            }
+            *attribution = if least < score { score - least } else { 0.0 };
+        }
+        Ok(())
     }
 
     /// The terms of the log-density of the flow numbered `member`, from 0, at `x`.

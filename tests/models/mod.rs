@@ -693,6 +693,8 @@ fn complete(random: &mut Random, mut description: Description) -> Description {
         quantiles: vec![(-1.5, 60), (2.25, 12), (9.0, 1), (9.5, 0)],
         tail: Some(Tail { start: 2.0, scale: 1.5, shape: 0.25, share: 0.1, shape_error: 0.2 }),
     });
+    let values = |feature: &Feature| [-1.0, 0.1, 0.8].map(|at| feature.centre + at * feature.scale);
+    description.quantiles = description.features.iter().map(|own| values(own).to_vec()).collect();
     description.provenance = "generator=tests\n".into();
     let columns = [&description.features[..], &description.context].concat();
     let rows: Vec<_> = (0..2).map(|_| random.row(&columns)).collect();

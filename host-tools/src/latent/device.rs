@@ -107,6 +107,10 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.given(context).score(x, &mut self.memory.scratch())?)
     }
 
+    fn attribute(&mut self, _: &[f32]) -> Result<Vec<f32>> {
+        Err(flowlet::Error::NoQuantiles.into())
+    }
+
     fn terms(&mut self, _: &[f32]) -> Result<Vec<Terms>> {
         Err(flowlet::Error::IsLatent.into())
     }

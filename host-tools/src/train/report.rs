@@ -1,7 +1,7 @@
 //! What a user is told before and after training.
 
 use flowlet::write::ModelFile;
-use flowlet::{Calibration, Threshold};
+use flowlet::{Calibration, MAX_ENSEMBLE_SCORE, Threshold};
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
@@ -32,13 +32,24 @@ pub fn warn(job: &Job) {
             word(name)
         );
     }
-    job.arguments.false_alarm_rate.iter().for_each(|rate| warn_of_few_rows(job, *rate));
 }
 
 /// Says what a false-alarm rate rests on, if that is little.
-fn warn_of_few_rows(job: &Job, rate: f64) {
-    let (held_out, needed) = (job.rows.split.held_out.lines.len(), calibrate::rows_needed(rate));
-    if held_out < needed {
+fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
+    let (held_out, needed) = (threshold.rows as usize, calibrate::rows_needed(rate));
+    let tail = device.calibration().and_then(|calibration| calibration.tail());
+    if let Some(tail) = tail.filter(|_| held_out < needed) {
+        let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
+        let error = two_digits(tail.shape_error);
+        log::warn!(
+            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
+             {needed}: it is extrapolated from the largest of their scores, by a tail of shape {:.2} \
+             with a standard error of {error}; the rate may be from {:.1e} to {:.1e}",
+            tail.shape,
+            low,
+            high
+        );
+    } else if held_out < needed {
         log::warn!(
             "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
              {needed}: the largest of their scores is taken"
@@ -101,6 +112,17 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         log::info!(
             "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
         );
+    }
+    let thresholds: Vec<_> =
+        device.calibration().iter().flat_map(Calibration::thresholds).collect();
+    for (threshold, rate) in thresholds.into_iter().zip(&job.arguments.false_alarm_rate) {
+        warn_of_few_rows(&*device, threshold, *rate);
+        if summary.balances.len() > 1 && threshold.score >= MAX_ENSEMBLE_SCORE {
+            log::warn!(
+                "no row scores above the threshold for a false-alarm rate of {rate}: the score of an \
+                 ensemble stays below {MAX_ENSEMBLE_SCORE}"
+            );
+        }
     }
     off_constants(job, &mut *device)?;
     log::info!(

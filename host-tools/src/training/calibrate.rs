@@ -1,15 +1,25 @@
 //! What scores mean: a table of those of normal rows that training never saw ([`flowlet::Calibration`]).
 
+use flowlet::Tail;
 use flowlet::write::Calibration;
 
 use crate::device::Device;
 use crate::error::Result;
 use crate::rows::dataset::Dataset;
+use crate::training::generalised_pareto::{Fit, GeneralisedPareto};
 
 /// Rows whose scores all go into the file, and so many entries that more rows get.
 const ENTRIES: usize = 256;
 /// Of them, the largest scores, each of which is an entry.
 const LARGEST: usize = 128;
+
+/// Of the rows, those of the largest scores that a tail is fitted to: a tenth, and not fewer nor more
+/// than these.
+const EXCEEDANCES: (usize, usize) = (20, 500);
+/// Fewest rows for each of them, so that a tail is one.
+const ROWS_PER_EXCEEDANCE: usize = 3;
+/// A shape closer to 0, or below it, counts as 0: no normal row is then impossible, however far out.
+const SMALLEST_SHAPE: f64 = 0.01;
 
 /// Rows from which on `false_alarm_rate` can be met: with fewer, even the largest score lets
 /// more rows through.
@@ -36,7 +46,12 @@ pub fn calibration(
     let (training, mut scores) = (ascending(training)?, ascending(held_out)?);
     raise(&mut scores, &training);
     let rows = scores.len() as u32;
-    Ok(Calibration { rows, thresholds: Vec::new(), quantiles: quantiles(&scores), tail: None })
+    Ok(Calibration {
+        rows,
+        thresholds: Vec::new(),
+        quantiles: quantiles(&scores),
+        tail: tail(&scores),
+    })
 }
 
 /// Raises ascending scores to those of `training`, ascending too, at the same share of rows.
@@ -70,11 +85,54 @@ fn quantiles(ascending: &[f32]) -> Vec<(f32, u32)> {
     entries
 }
 
+/// The tail beyond ascending scores; none where they are few or alike.
+fn tail(ascending: &[f32]) -> Option<Tail> {
+    let rows = ascending.len();
+    let (fewest, most) = EXCEEDANCES;
+    let count = (rows / 10).clamp(fewest, most);
+    if rows < ROWS_PER_EXCEEDANCE * count {
+        return None;
+    }
+    let (below, above) = ascending.split_at(rows - count);
+    let start = *below.last()?;
+    let exceedances: Vec<f64> = above.iter().map(|score| f64::from(score - start)).collect();
+    let fit = Fit::new(&exceedances)?;
+    let GeneralisedPareto { shape, scale } = match fit.distribution {
+        heavy if heavy.shape >= SMALLEST_SHAPE => heavy,
+        // Of an exponential distribution the most likely scale is the mean.
+        _ => {
+            GeneralisedPareto { shape: 0.0, scale: exceedances.iter().sum::<f64>() / count as f64 }
+        }
+    };
+    let shape_error = fit.standard_error_of_shape().unwrap_or(1.0 / (count as f64).sqrt());
+    Some(Tail {
+        start,
+        scale: scale as f32,
+        shape: shape as f32,
+        share: (count + 1) as f32 / (rows + 1) as f32,
+        shape_error: shape_error as f32,
+    })
+}
+
+/// The false-alarm rates that a threshold in the tail may have, where its shape is wrong by one
+/// standard error either way.
+pub fn extrapolated_rates(tail: Tail, threshold: f32) -> [f64; 2] {
+    let excess = f64::from(threshold - tail.start);
+    [-1.0, 1.0].map(|errors| {
+        let shape = f64::from(tail.shape) + errors * f64::from(tail.shape_error);
+        let distribution = GeneralisedPareto { shape, scale: f64::from(tail.scale) };
+        f64::from(tail.share) * distribution.survival(excess)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use flowlet::write::{Description, Feature, ModelFile};
     use flowlet::{Libm, Model};
     use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
 
@@ -169,6 +227,27 @@ mod tests {
             let left = (scores.len() - place) as f64 / (scores.len() + 1) as f64;
             prop_assert!(above <= left * (training.len() + 1) as f64);
         }
+    }
+
+    /// The scores of many rows are those that a share of 1e-4 exceeds, from 2,000 rows of a normal
+    /// distribution, whose tail is lighter than any of these: the true rate is no larger.
+    #[test]
+    fn a_tail_reaches_beyond_the_rows() {
+        for seed in 0..20 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut scores: Vec<f32> =
+                (0..2000).map(|_| StandardNormal.sample(&mut random)).collect();
+            scores.sort_unstable_by(f32::total_cmp);
+            let tail = tail(&scores).expect("rows enough");
+            assert!(tail.shape >= 0.0 && tail.start < scores[1999]);
+            let threshold = tail.quantile::<Libm>(1e-4);
+            // Of a normal distribution, 3.719 is exceeded so often.
+            assert!((3.5..6.0).contains(&threshold), "{threshold}");
+            let [low, high] = extrapolated_rates(tail, threshold);
+            assert!(low < 1e-4 && 1e-4 < high, "{low} {high}");
+        }
+        assert_eq!(tail(&[1.0; 2000]), None);
+        assert_eq!(tail(&[1.0, 2.0, 3.0]), None);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::training::{balance, calibrate};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
+/// Values of each feature that attribution tries: these quantiles of the training rows, so that every
+/// mode of a feature has one near it.
+const QUANTILES: [f64; 9] = [0.01, 0.08, 0.2, 0.35, 0.5, 0.65, 0.8, 0.92, 0.99];
 
 /// What rows are judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +59,9 @@ pub fn export(
     set_score(&mut description, &split.early_stopping, judgement.score)?;
     let with = |calibration| Description { calibration, ..description.clone() }.to_file();
     description.calibration = Some(calibrate(with, split, &judgement.false_alarm_rates)?);
+    description.quantiles = (0..description.features.len())
+        .map(|feature| quantiles(&split.training.ascending(feature)))
+        .collect();
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
@@ -67,6 +73,12 @@ pub fn export(
     let file = description.to_file();
     device::open(&file, "the finished model")?.self_test()?;
     Ok(file)
+}
+
+/// Values of a feature in the training rows, ascending.
+fn quantiles(ascending: &[f64]) -> Vec<f32> {
+    let last = ascending.len() - 1;
+    QUANTILES.iter().map(|share| ascending[(share * last as f64).round() as usize] as f32).collect()
 }
 
 /// The shares of several flows, and how the score balances each.

@@ -37,8 +37,11 @@ const CANDIDATES: [Candidate; 7] = [
 
 /// Those that judge together by default: of several on seven public data sets with anomalies, the
 /// smallest ones that detected as much as any.
-const TOGETHER: [Candidate; 2] =
-    [Candidate::over(Family::RealNvp, Base::Mixture), Candidate::over(Family::Maf, Base::StudentT)];
+const TOGETHER: [Candidate; 3] = [
+    Candidate::over(Family::RealNvp, Base::Mixture),
+    Candidate::over(Family::Maf, Base::StudentT),
+    Candidate::over(Family::SplineCoupling, Base::StudentT),
+];
 
 /// What takes their place where features lie on circles.
 const ON_CIRCLES: Candidate = Candidate::of(Family::SplineCoupling);

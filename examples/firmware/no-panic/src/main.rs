@@ -58,6 +58,10 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     black_box(flow.self_test()?);
     black_box(flow.is_anomaly(&x)?);
     black_box(flow.is_anomaly_at(&x, black_box(0.1))?);
+    black_box((flow.attribute(&x)?, at.attribute(&x)?));
+    if let Some(quantiles) = flow.model().quantiles() {
+        black_box((quantiles.count(), quantiles.of(black_box(70))));
+    }
     black_box((flow.p_value(black_box(1.0))?, flow.threshold_at(black_box(0.1))?));
     if let Some(calibration) = flow.calibration() {
         calibration.quantiles().for_each(touch);
