@@ -424,6 +424,11 @@ fn a_verb_that_does_not_suit_a_file_says_so() {
             2,
             "--whiten means nothing with --family vae",
         ),
+        (
+            "train pump.csv --family vae --score log-density -o x",
+            2,
+            "means nothing with --family vae",
+        ),
         ("train pump.csv --family vae --ensemble 2 -o x", 2, "--ensemble means nothing with"),
         ("train pump.csv --family vae --components 3 -o x", 2, "another prior than mixture"),
         (

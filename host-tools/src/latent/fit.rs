@@ -143,6 +143,12 @@ pub fn fit(
     let device = Device::flex().autodiff();
     let linear = components(options, &training, columns);
     let is_warm = linear.is_some();
+    if !is_warm && options.likelihood == Decoder::Gaussian {
+        log::warn!(
+            "training starts by chance: a start by components takes hidden layers of {} units or more",
+            2 * options.latents.min(width - options.context)
+        );
+    }
     let mut model = begin(options, linear.as_ref(), width - options.context, &mut random, &device);
     let mut averaged = model.valid();
     let mut optimizer = AdamWConfig::new()

@@ -5,6 +5,7 @@ use super::Arguments;
 use super::latent::{Likelihood, Posterior, Prior};
 use crate::error::{Error, Result};
 use crate::family::Family;
+use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
 
@@ -15,7 +16,8 @@ const VAE: &str = "--family vae";
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 27] = [
+const CONFLICTS: [Conflict; 28] = [
+    ("--score log-density", VAE, |a| a.score == Score::LogDensity && is_vae(a)),
     ("--latent", NOT_VAE, |a| a.latent.latent.is_some() && !is_vae(a)),
     ("--posterior", NOT_VAE, |a| a.latent.posterior.is_some() && !is_vae(a)),
     ("--prior", NOT_VAE, |a| a.latent.prior.is_some() && !is_vae(a)),

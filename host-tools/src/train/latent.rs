@@ -187,31 +187,57 @@ fn train(job: &Job) -> Result<Trained> {
         Ok(fitted)
     };
     let mut best: Option<(&'static str, Start, Fitted)> = None;
+    let mut failures = Vec::new();
     for (name, prior) in starts {
         let what = if names { format!("prior that starts from {name}") } else { String::new() };
-        let fitted = train(&what, &first, &prior)?;
-        if names {
-            log::info!("{what}: validation bound {:.3}", elbo(&fitted));
-        }
-        if best.as_ref().is_none_or(|(_, _, other)| elbo(&fitted) > elbo(other)) {
-            best = Some((name, prior, fitted));
+        match train(&what, &first, &prior) {
+            Ok(fitted) => {
+                if names {
+                    log::info!("{what}: validation bound {:.3}", elbo(&fitted));
+                }
+                if best.as_ref().is_none_or(|(_, _, other)| elbo(&fitted) > elbo(other)) {
+                    best = Some((name, prior, fitted));
+                }
+            }
+            Err(error) if names && is_of_training(&error) => {
+                log::warn!("{what} is left out: {error}");
+                failures.push(error);
+            }
+            Err(error) => return Err(error),
         }
     }
-    let (name, prior, mut fitted) = best.expect("a prior has a start");
+    let Some((name, prior, mut fitted)) = best else { return Err(failures.swap_remove(0)) };
     let mut gain = None;
     if is_auto {
-        let gaussian = elbo(&fitted);
-        let other = train("flow posterior", &shape(arguments, Posterior::Iaf), &prior)?;
-        let own = elbo(&other) - gaussian;
-        let kept = if own > GAIN { "is kept" } else { "is not worth it: the Gaussian one is kept" };
-        log::info!("the flow posterior gains {own:.3} nats on validation rows and {kept}");
-        gain = Some(own);
-        if own > GAIN {
-            fitted = other;
+        match train("flow posterior", &shape(arguments, Posterior::Iaf), &prior) {
+            Ok(other) => {
+                let own = elbo(&other) - elbo(&fitted);
+                gain = Some(own);
+                log::info!(
+                    "the flow posterior gains {own:.3} nats on validation rows and {}",
+                    if own > GAIN {
+                        "is kept"
+                    } else {
+                        "is not worth it: the Gaussian one is kept"
+                    }
+                );
+                if own > GAIN {
+                    fitted = other;
+                }
+            }
+            Err(error) if is_of_training(&error) => {
+                log::warn!("the flow posterior is left out: {error}");
+            }
+            Err(error) => return Err(error),
         }
     }
     let start = names.then_some(name);
     Ok(Trained { fitted, start, gain, time_limit: limit, out_of_time })
+}
+
+/// Whether another training may succeed.
+fn is_of_training(error: &Error) -> bool {
+    matches!(error, Error::Diverged { .. } | Error::LearnedNothing { .. })
 }
 
 fn elbo(fitted: &Fitted) -> f64 {
