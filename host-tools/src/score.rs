@@ -14,8 +14,8 @@ use crate::rows::table::Table;
 /// Score the rows of a CSV file.
 ///
 /// Writes the columns log_density (nats, raw units), score (what the row is judged by, higher is less
-/// normal), p_value (share of normal rows that score as high, at most) and anomaly (1 where the score
-/// is above the model's threshold); the last two are empty where the model has no calibration. Columns are
+/// normal), anomaly (1 where the score is above the model's threshold) and p_value (share of normal
+/// rows that score as high, at most); the last two are empty where the model has no calibration. Columns are
 /// matched by name, others are ignored, and rows are read as they come, so that a file may be
 /// larger than memory. Numbers are written so that they read back to the same bits.
 #[derive(clap::Args, Debug)]
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        let judged = [score.to_string(), p_value, anomaly];
+        let judged = [score.to_string(), anomaly, p_value];
         match device.latent() {
             None => {
                 let mut cells = vec![device.log_density(&row)?.to_string()];
@@ -135,7 +135,7 @@ impl Questions {
     }
 
     fn header(&self) -> Vec<String> {
-        let judged = ["score", "p_value", "anomaly"].map(String::from);
+        let judged = ["score", "anomaly", "p_value"].map(String::from);
         if !self.is_latent {
             return ["log_density".to_owned()].into_iter().chain(judged).collect();
         }

@@ -435,7 +435,7 @@ fn rows_are_scored_as_they_come() {
             }
         }
     });
-    assert_eq!(scores.next().unwrap().unwrap(), "log_density,score,p_value,anomaly");
+    assert_eq!(scores.next().unwrap().unwrap(), "log_density,score,anomaly,p_value");
     for _ in 0..10_000 {
         assert_eq!(scores.next().unwrap().unwrap().split(',').count(), 4);
     }

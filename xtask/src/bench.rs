@@ -4,6 +4,7 @@ mod cost;
 mod detection;
 mod families;
 mod glitch;
+mod judgement;
 mod latent;
 mod quality;
 
@@ -33,11 +34,15 @@ pub struct Arguments {
     /// binary digits, and tell what they reach.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     latent: bool,
+    /// Train the default model on every folder of --data, and tell whether its p-values keep their
+    /// promise and whether its alarms blame the feature at fault.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    judgement: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement", "latent"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -63,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             latent::run(data, &detection_options.seeds, train)
         }
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
+        Arguments { judgement: true, .. } => judgement::run(data, train),
         Arguments { names, .. } => cost(names).map(drop),
     }
 }

@@ -94,6 +94,11 @@ impl HostTool {
         crate::run(self.verb("score").arg(model).arg(test).args(options).arg("--output").arg(file))
     }
 
+    /// Leaves the scores of the rows of `test` in `file`, with what each feature adds to them.
+    pub fn attribute(&self, test: &Path, model: &Path, file: &Path) -> Result<()> {
+        self.score_with(test, model, &["--attribution".into()], file)
+    }
+
     /// What `flowlet inspect` says of a model.
     pub fn inspect(&self, model: &Path) -> Result<Value> {
         Ok(serde_json::from_slice(&crate::read(self.verb("inspect").arg(model).arg("--json"))?)?)

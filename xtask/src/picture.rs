@@ -121,7 +121,7 @@ fn draw_histogram(
         .axis_style(INK)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
-        .x_desc(format!("score (minus the log-density of a row) in nats{logarithmic}"))
+        .x_desc(format!("score of a row, in deviations of normal rows{logarithmic}"))
         .y_labels(6)
         .y_label_formatter(&|share| format!("{share:.0} %"))
         .y_desc("share of each class")
@@ -139,7 +139,7 @@ fn draw_histogram(
         // Beside the line, on the side with more room.
         let (side, gap) = if is_left { (HPos::Left, 8) } else { (HPos::Right, -8) };
         let style = ("sans-serif", 18).into_font().color(&INK).pos(Pos::new(side, VPos::Top));
-        let words = format!("threshold {threshold:.1} nats");
+        let words = format!("threshold {threshold:.1}");
         let label = EmptyElement::at((threshold, top)) + Text::new(words, (gap, 4), style);
         chart.draw_series([label])?;
     }
@@ -164,8 +164,8 @@ mod tests {
         for words in [
             "4 normal rows: 25.0 %",
             "2 anomalies: 100.0 %",
-            "threshold 1.5 nats",
-            "in nats, logarithmic above",
+            "threshold 1.5",
+            "deviations of normal rows, logarithmic above",
         ] {
             assert!(svg.contains(words), "{words} is missing");
         }

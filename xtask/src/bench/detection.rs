@@ -17,10 +17,10 @@ use crate::parallel;
 #[group(skip)]
 pub struct Options {
     /// Seeds to train with.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "comparison", conflicts_with_all = ["names", "families", "glitch"])]
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "comparison", conflicts_with_all = ["names", "families", "glitch", "judgement"])]
     pub(super) seeds: Vec<u64>,
     /// What other detectors reach, as {"SET": {"baselines": {"DETECTOR": {"auroc": 0.9}}}}.
-    #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "latent"])]
+    #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
     baselines: Option<PathBuf>,
 }
 
