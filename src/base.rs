@@ -140,7 +140,7 @@ impl<'m> Base<'m> {
     }
 
     /// The components, if the base is a mixture.
-    fn mixture(self) -> Option<Mixture<'m>> {
+    pub(crate) fn mixture(self) -> Option<Mixture<'m>> {
         match self {
             Self::Mixture(mixture) | Self::StudentTMixture { mixture, .. } => Some(mixture),
             Self::StandardNormal { .. } | Self::StudentT { .. } => None,
@@ -181,6 +181,27 @@ impl<'m> Base<'m> {
             }
             // Refused by `read`.
             _ => 0.0,
+        }
+    }
+
+    /// The probability of each component of a mixture given `z`, p(c | z), into `shares`, and the
+    /// number of the most probable one; `work` is at least as long as `z`.
+    #[cfg(feature = "latent")]
+    pub(crate) fn responsibilities<M: Math>(
+        self,
+        z: &[f32],
+        work: &mut [f32],
+        shares: &mut [f32],
+    ) -> usize {
+        match self {
+            Self::Mixture(mixture) if cfg!(feature = "mixture") => {
+                mixture.responsibilities::<M>(z, work, shares, standard_normal)
+            }
+            Self::StudentTMixture { mixture, degrees_of_freedom: n } if STUDENT_T_MIXTURE => {
+                let kernel = |y: &[f32]| multivariate_student_t_kernel::<M>(n, y);
+                mixture.responsibilities::<M>(z, work, shares, kernel)
+            }
+            _ => 0,
         }
     }
 
@@ -402,14 +423,36 @@ impl<'m> Mixture<'m> {
         work: &mut [f32],
         kernel: impl Fn(&[f32]) -> f32,
     ) -> f32 {
-        let work = work.get_mut(..z.len()).unwrap_or_default();
         let mut sum = LogSumExp::default();
         for component in self.iter() {
-            component.whiten(z, work);
-            let own = kernel(work) + log_product::<M>(component.diagonal());
-            sum.add::<M>(component.log_weight + own);
+            sum.add::<M>(component.log_share::<M>(z, work, &kernel));
         }
         sum.value::<M>()
+    }
+
+    /// Of each component its share of the density at `z`, and the number of the largest one.
+    #[cfg(feature = "latent")]
+    fn responsibilities<M: Math>(
+        self,
+        z: &[f32],
+        work: &mut [f32],
+        shares: &mut [f32],
+        kernel: impl Fn(&[f32]) -> f32,
+    ) -> usize {
+        let mut sum = LogSumExp::default();
+        let (mut most, mut largest) = (0, f32::MIN);
+        for (number, (component, share)) in self.iter().zip(shares.iter_mut()).enumerate() {
+            *share = component.log_share::<M>(z, work, &kernel);
+            sum.add::<M>(*share);
+            if *share > largest {
+                (most, largest) = (number, *share);
+            }
+        }
+        let all = sum.value::<M>();
+        for share in shares {
+            *share = M::exp((*share - all).max(-80.0));
+        }
+        most
     }
 
     /// A component by its share.
@@ -429,6 +472,20 @@ impl<'m> Component<'m> {
         let alone: &[f32] = if self.full { &[] } else { self.factor };
         let packed = if self.full { self.upper() } else { Upper::new(0, &[]) };
         alone.iter().copied().chain(packed.diagonal())
+    }
+
+    /// ln of weight times density at `z`; `kernel` is ln of the density around 0 of unit scale.
+    #[inline(always)]
+    fn log_share<M: Math>(
+        self,
+        z: &[f32],
+        work: &mut [f32],
+        kernel: impl Fn(&[f32]) -> f32,
+    ) -> f32 {
+        let work = work.get_mut(..z.len()).unwrap_or_default();
+        self.whiten(z, work);
+        let own = kernel(work) + log_product::<M>(self.diagonal());
+        self.log_weight + own
     }
 
     /// U (z - mean), into `work`.

@@ -72,6 +72,14 @@ pub enum Error {
         /// Its tag.
         tag: u32,
     },
+    /// A latent model where a flow was expected.
+    #[error(
+        "the file holds a latent model, no flow: load it with flowlet's Latent (Cargo feature `latent`)"
+    )]
+    IsLatent,
+    /// A flow where a latent model was expected.
+    #[error("the file holds a flow, no latent model: load it with flowlet's Flow")]
+    IsFlow,
     /// A section that every file has is not there.
     #[error("the model file lacks its section {tag}")]
     MissingSection {
@@ -144,6 +152,49 @@ pub enum Error {
         file: usize,
         /// `H`.
         firmware: usize,
+    },
+    /// A latent model of other sizes than the firmware's type has.
+    #[error(
+        "the latent model fits a Latent::<{features}, {latents}, {width}, _, {context}>, the firmware's type differs"
+    )]
+    LatentFit {
+        /// D of the file.
+        features: usize,
+        /// L of the file.
+        latents: usize,
+        /// Units that the file needs, in whole blocks of 8; a larger `H` fits too.
+        width: usize,
+        /// C of the file.
+        context: usize,
+    },
+    /// A latent model's sizes or settings are not possible.
+    #[error("the latent model has an impossible size or setting (word {word} of its section)")]
+    LatentSetting {
+        /// Word of section 13, from 0.
+        word: usize,
+    },
+    /// A weight of the encoder or decoder is NaN, or larger than
+    /// [`MAX_PARAMETER`](crate::MAX_PARAMETER).
+    #[error(
+        "the latent model has a parameter that is no number within 65536, at {index} of its networks"
+    )]
+    LatentParameter {
+        /// The parameter, counted from the encoder's first.
+        index: usize,
+    },
+    /// A flow of a latent model that does not fit the others.
+    #[error(
+        "the latent model's {name} has other latent values, context or math than the model, or a base that it cannot have"
+    )]
+    LatentFlow {
+        /// Which one.
+        name: &'static str,
+    },
+    /// A stored point that is no draw of a standard normal.
+    #[error("the latent model has a point that is no number within 2^20, at {index}")]
+    Point {
+        /// The value, counted from the first point's first.
+        index: usize,
     },
     /// A base density that this reader does not know.
     #[error(
@@ -352,6 +403,42 @@ pub enum Error {
         /// The feature, from 0.
         feature: usize,
     },
+    /// A value other than 0 and 1 of a model of binary features.
+    #[error(
+        "feature {feature} is neither 0 nor 1, and the model's likelihood is that of binary features"
+    )]
+    NotBinary {
+        /// The feature, from 0.
+        feature: usize,
+    },
+    /// Latent values, or a draw for them, of the wrong length.
+    #[error("a code of {found} values, the model has {expected} latent values")]
+    CodeLength {
+        /// Values given.
+        found: usize,
+        /// Latent values of the model.
+        expected: usize,
+    },
+    /// A latent value, or a draw for it, that is NaN or infinite.
+    #[error("latent value {index} is NaN or infinite")]
+    CodeNotFinite {
+        /// Its place, from 0.
+        index: usize,
+    },
+    /// A question for modes to a model without them.
+    #[error("the model has no modes: its prior is no mixture")]
+    NoModes,
+    /// Room for another number of responsibilities than the prior has components.
+    #[error("room for {found} responsibilities, the model's prior has {expected} components")]
+    Responsibilities {
+        /// Places given.
+        found: usize,
+        /// Components of the prior.
+        expected: usize,
+    },
+    /// A bound over points that the file does not have.
+    #[error("the model has not so many points for the bound: train it with --points")]
+    NoPoints,
     /// The file carries no calibration.
     #[error("the model carries no calibration, so that no score can be called an anomaly")]
     NoCalibration,

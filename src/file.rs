@@ -68,6 +68,10 @@
 //! base's log-density, then of its log-determinant, `f32`, in nats ([`Balance`](crate::Balance)).
 //! Without it the score is minus the log-density.
 //!
+//! **Section 13, latent model** and **section 15, points** (Cargo feature `latent`): instead of
+//! section 1, a model with latent values (`flowlet::Latent` has their words). A flow's file has
+//! neither.
+//!
 //! **Section 2, calibration** (at most one; words): n, number of held-out normal rows; T, number of
 //! thresholds, from 1; Q, number of quantiles; T pairs of a false-alarm rate and its threshold, `f32`;
 //! Q pairs of a score, `f32`, and the number of held-out rows above it; and none or five words, `f32`,
@@ -89,8 +93,7 @@
 //! here, and add kinds of layers, bases and maths; a file that uses none of these stays readable
 //! by this reader, and one that does is refused by the check of that word or kind. Only a new
 //! **major** version may change what stands above; it is refused before anything else is read.
-//! Numbers of kinds and tags are never used again. Tags 10, 12, 13 and 15
-//! are kept for latent models.
+//! Numbers of kinds and tags are never used again. Tags 10, 12 and 14 are kept for latent models.
 //!
 //! # Checks
 //!
@@ -146,6 +149,10 @@ pub mod tag {
     pub const COLUMNS: u32 = 9;
     /// What the score balances.
     pub const SCORE: u32 = 11;
+    /// Networks and flows of a latent variable model.
+    pub const LATENT: u32 = 13;
+    /// Draws that a latent model's bound is taken over.
+    pub const POINTS: u32 = 15;
 }
 
 /// Magic, version and length.
@@ -182,6 +189,8 @@ pub(crate) struct File<'m> {
     pub attribution: Option<&'m [u32]>,
     pub provenance: Option<&'m [u8]>,
     pub self_test: Option<&'m [u32]>,
+    pub latent: Option<&'m [u32]>,
+    pub points: Option<&'m [u32]>,
 }
 
 /// The length of the model file at the start of `slot`, as its header says.
@@ -268,6 +277,8 @@ impl<'m> File<'m> {
             tag::CALIBRATION => Some(&mut self.calibration),
             tag::ATTRIBUTION => Some(&mut self.attribution),
             tag::SELF_TEST => Some(&mut self.self_test),
+            tag::LATENT => Some(&mut self.latent),
+            tag::POINTS => Some(&mut self.points),
             _ => None,
         }
     }

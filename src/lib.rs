@@ -24,6 +24,8 @@
 //! - [`Flow`] is what a firmware holds: its sizes are in its type, its memory on the stack.
 //!   [`Model`] is the same with sizes known at run time and memory from the caller, [`Member`] one
 //!   flow of it, [`Given`] either with a context.
+//! - [`Latent`] is a firmware's latent variable model, which encodes a row to a few values and decodes
+//!   them; [`LatentModel`] the same with sizes known at run time.
 //! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds;
 //!   [`attribution`] says which feature is to blame.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
@@ -51,6 +53,7 @@ pub mod attribution;
 mod base;
 pub mod bijection;
 mod calibration;
+mod columns;
 mod direction;
 mod draw;
 mod ensemble;
@@ -60,6 +63,8 @@ mod flow;
 #[cfg(feature = "write")]
 mod heap;
 pub mod kernel;
+#[cfg(feature = "latent")]
+mod latent;
 mod masked;
 mod math;
 mod member;
@@ -81,9 +86,13 @@ pub use calibration::{Calibration, Tail, Threshold};
 pub use error::Error;
 pub use file::MAX_MEMBERS;
 pub use flow::Flow;
+#[cfg(all(feature = "write", feature = "latent"))]
+pub use heap::LatentMemory;
 #[cfg(feature = "write")]
 pub use heap::Memory;
 pub use kernel::Units;
+#[cfg(feature = "latent")]
+pub use latent::{Latent, LatentModel, LatentScratch, LatentTerms, Likelihood, MAX_SUMMARY};
 pub use masked::{Degrees, Masked};
 #[cfg(feature = "micromath")]
 pub use math::Micromath;

@@ -8,7 +8,7 @@ use crate::bijection::{Layer, Work};
 use crate::direction::Direction;
 use crate::file::tag;
 use crate::math::Math;
-use crate::network::MAX_PARAMETER;
+use crate::network::is_bounded;
 use crate::preprocess::Standardisation;
 use crate::record::{Record, Sizes};
 use crate::score::Terms;
@@ -38,9 +38,18 @@ impl<'m> Member<'m> {
     /// Views a flow and its standardisation, the words of their sections, and checks every one.
     /// Returns the number of the flow's [`Math`] too.
     pub(crate) fn read(flow: &'m [u32], standardisation: &'m [u32]) -> Result<(Self, u32), Error> {
-        let length = |tag, actual, expected| Error::SectionLength { tag, actual, expected };
+        Self::read_part(tag::FLOW, flow, Some(standardisation))
+    }
+
+    /// The same of a flow that stands in section `tag`, and may need no standardisation.
+    pub(crate) fn read_part(
+        tag: u32,
+        flow: &'m [u32],
+        standardisation: Option<&'m [u32]>,
+    ) -> Result<(Self, u32), Error> {
+        let length = |actual, expected| Error::SectionLength { tag, actual, expected };
         let (header, body) =
-            flow.split_first_chunk::<HEADER>().ok_or(length(tag::FLOW, flow.len(), HEADER))?;
+            flow.split_first_chunk::<HEADER>().ok_or(length(flow.len(), HEADER))?;
         let [features, context, base, math, layers, parameters, first, second] = *header;
         let sizes = Sizes { features: features as usize, context: context as usize };
         let (layers, parameters) = (layers as usize, parameters as usize);
@@ -58,7 +67,7 @@ impl<'m> Member<'m> {
             .checked_mul(Record::WORDS)
             .and_then(|words| words.checked_add(parameters))
             .unwrap_or(usize::MAX);
-        let wrong_flow = length(tag::FLOW, body.len(), expected);
+        let wrong_flow = length(body.len(), expected);
         if body.len() != expected {
             return Err(wrong_flow);
         }
@@ -67,24 +76,15 @@ impl<'m> Member<'m> {
         let (records, _) = records.as_chunks();
         let parameters: &[f32] = bytemuck::must_cast_slice(parameters);
 
-        let (standardisation, rest) =
-            bytemuck::must_cast_slice::<u32, f32>(standardisation).as_chunks();
-        if standardisation.len() != features + context || !rest.is_empty() {
-            let actual = standardisation.len() * Standardisation::WORDS + rest.len();
-            let expected = (features + context) * Standardisation::WORDS;
-            return Err(length(tag::STANDARDISATION, actual, expected));
-        }
+        let standardisation = match standardisation {
+            Some(words) => Standardisation::read_all(words, sizes)?,
+            None => &[],
+        };
 
         let mut width = 0;
         let behind = check_layers(sizes, records, parameters, &mut width)?;
         let base = Base::read(base, [first, second], features, behind)?;
-        for (feature, words) in standardisation.iter().enumerate() {
-            Standardisation::read(*words).check(feature)?;
-        }
-        let mut log_scale_sum = 0.0;
-        for words in standardisation.iter().take(features) {
-            log_scale_sum += Standardisation::read(*words).log_scale();
-        }
+        let log_scale_sum = Standardisation::log_scale_sum(standardisation, features);
         let member =
             Self { sizes, width, records, parameters, base, standardisation, log_scale_sum };
         Ok((member, math))
@@ -92,6 +92,11 @@ impl<'m> Member<'m> {
 
     pub(crate) fn sizes(&self) -> Sizes {
         self.sizes
+    }
+
+    /// Number of values that it maps: D, or of a latent model's flow L.
+    pub fn features(&self) -> usize {
+        self.sizes.features
     }
 
     /// Units of the widest hidden layer, in whole blocks of 8.
@@ -250,9 +255,4 @@ fn check_layers<'m>(
         rest = behind;
     }
     Ok(rest)
-}
-
-/// Whether |x| is at most [`MAX_PARAMETER`], and a number.
-fn is_bounded(x: f32) -> bool {
-    x.abs() <= MAX_PARAMETER
 }

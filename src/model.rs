@@ -13,11 +13,11 @@ use rand_core::Rng;
 use crate::Error;
 use crate::attribution::Quantiles;
 use crate::calibration::{Calibration, Threshold};
+use crate::columns::Columns;
 use crate::ensemble::read_log_shares;
 use crate::file::{self, File, MEMBERS, tag};
 use crate::math::{Libm, Math};
 use crate::member::Member;
-use crate::preprocess::Column;
 use crate::score::Score;
 use crate::scratch::Scratch;
 
@@ -36,9 +36,7 @@ pub struct Model<'m, M: Math = Libm> {
     score: Score<'m>,
     calibration: Option<Calibration<'m>>,
     quantiles: Option<Quantiles<'m>>,
-    names: &'m [u8],
-    /// Of the features, then the context; none in a file without offsets and steps.
-    columns: &'m [[u32; Column::WORDS]],
+    columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
     math: PhantomData<M>,
@@ -51,12 +49,16 @@ impl<'m, M: Math> Model<'m, M> {
     pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, Error> {
         let file = File::open(bytes)?;
         let missing = |tag| Error::MissingSection { tag };
+        if file.latent.or(file.points).is_some() {
+            return Err(Error::IsLatent);
+        }
         let [flow, ..] = file.flows;
         let flow = flow.ok_or(missing(tag::FLOW))?;
         let names = file.names.ok_or(missing(tag::NAMES))?;
         let [standardisation, ..] = file.standardisations;
         let standardisation = standardisation.ok_or(missing(tag::STANDARDISATION))?;
         let (first, math) = Member::read(flow, standardisation)?;
+        let columns = Columns::read(first.sizes(), names, file.columns)?;
         let mut model = Self {
             members: [first; MEMBERS],
             count: 1,
@@ -64,18 +66,13 @@ impl<'m, M: Math> Model<'m, M> {
             score: Score::LogDensity,
             calibration: None,
             quantiles: None,
-            names,
-            columns: &[],
+            columns,
             provenance: "",
             self_test: &[],
             math: PhantomData,
         };
         if cfg!(feature = "ensemble") {
             model.read_others(&file, math)?;
-        }
-        model.check_names()?;
-        if let Some(words) = file.columns {
-            model.read_columns(words)?;
         }
         if let Some(words) = file.score {
             model.score = Score::read(words, model.members().len())?;
@@ -140,36 +137,10 @@ impl<'m, M: Math> Model<'m, M> {
         Ok(())
     }
 
-    fn read_columns(&mut self, words: &'m [u32]) -> Result<(), Error> {
-        let expected = (self.features() + self.context()) * Column::WORDS;
-        if words.len() != expected {
-            let actual = words.len();
-            return Err(Error::SectionLength { tag: tag::COLUMNS, actual, expected });
-        }
-        (self.columns, _) = words.as_chunks();
-        match self.columns.iter().position(|words| !Column::is_usable(*words)) {
-            Some(column) => Err(Error::Column { column }),
-            None => Ok(()),
-        }
-    }
-
     /// Words of a self-test vector.
     fn vector(&self) -> usize {
         // A model has features, but the compiler cannot know, and would keep a panic for 0 words.
         (self.features() + self.context() + 2).max(1)
-    }
-
-    fn check_names(&self) -> Result<(), Error> {
-        let mut rest = self.names;
-        let count = self.features() + self.context();
-        for feature in 0..count {
-            (_, rest) =
-                postcard::take_from_bytes::<&str>(rest).map_err(|_| Error::Name { feature })?;
-        }
-        match rest.len() {
-            0 => Ok(()),
-            _ => Err(Error::Name { feature: count }),
-        }
     }
 
     /// Number of features, D.
@@ -210,54 +181,33 @@ impl<'m, M: Math> Model<'m, M> {
 
     /// Names of the features, in their order.
     pub fn feature_names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
-        self.names().take(self.features())
+        self.columns.feature_names()
     }
 
     /// Names of the context's values, in their order.
     pub fn context_names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
-        self.names().skip(self.features())
-    }
-
-    fn names(&self) -> impl Iterator<Item = &'m str> + use<'m, M> {
-        let mut rest = self.names;
-        core::iter::from_fn(move || {
-            let (name, behind) = postcard::take_from_bytes::<&str>(rest).ok()?;
-            rest = behind;
-            Some(name)
-        })
+        self.columns.context_names()
     }
 
     /// What must be subtracted from the sensor's value of column `index`, the features and then the
     /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
     pub fn offset(&self, index: usize) -> f64 {
-        self.columns.get(index).map_or(0.0, |words| Column::read(*words).offset)
+        self.columns.offset(index)
     }
 
     /// Width of the steps that column `index`, counted alike, comes in; 0 where it has none.
     pub fn step(&self, index: usize) -> f32 {
-        self.columns.get(index).map_or(0.0, |words| Column::read(*words).step)
+        self.columns.step(index)
     }
 
     /// Refuses a firmware that fills its rows in another order than the model was trained in.
     pub fn expect_features(&self, names: &[&str]) -> Result<(), Error> {
-        if names.len() != self.features() {
-            return Err(Error::RowLength { found: names.len(), expected: self.features() });
-        }
-        match self.feature_names().zip(names).position(|(model, firmware)| model != *firmware) {
-            Some(index) => Err(Error::FeatureName { index }),
-            None => Ok(()),
-        }
+        self.columns.expect_features(names)
     }
 
     /// Refuses a firmware that fills its context in another order than the model was trained in.
     pub fn expect_context(&self, names: &[&str]) -> Result<(), Error> {
-        if names.len() != self.context() {
-            return Err(Error::ContextLength { found: names.len(), expected: self.context() });
-        }
-        match self.context_names().zip(names).position(|(model, firmware)| model != *firmware) {
-            Some(index) => Err(Error::ContextName { index }),
-            None => Ok(()),
-        }
+        self.columns.expect_context(names)
     }
 
     /// The sum of ln scale over the features: log-density of the standardised row minus that of

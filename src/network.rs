@@ -18,6 +18,11 @@ pub const MAX_WIDTH: usize = 1 << 14;
 /// hence none is NaN.
 pub const MAX_PARAMETER: f32 = (1u32 << 16) as f32;
 
+/// Whether |x| is at most [`MAX_PARAMETER`], and a number.
+pub(crate) fn is_bounded(x: f32) -> bool {
+    x.abs() <= MAX_PARAMETER
+}
+
 /// Takes a dense layer of `rows` x `columns`, each at most [`MAX_WIDTH`], from the front of
 /// `parameters`: its blocks, and what remains.
 fn take(rows: usize, columns: usize, parameters: &[f32]) -> Option<(&[Block], &[f32])> {
@@ -39,8 +44,7 @@ pub struct Network<'m> {
 }
 
 impl<'m> Network<'m> {
-    /// Words of a layer's record that describe its network: the number of hidden layers and
-    /// their widths.
+    /// Words that describe a network: the number of its hidden layers and their widths.
     pub(crate) const WORDS: usize = 1 + MAX_HIDDEN;
 
     /// Views the network described from word `first` of `record` on.
@@ -54,6 +58,19 @@ impl<'m> Network<'m> {
         Self { inputs, widths: record.slice(first + 1, record.word(first)), outputs, parameters }
     }
 
+    /// Views the network that `shape` describes.
+    #[cfg(feature = "latent")]
+    pub(crate) fn of_shape(
+        shape: &'m [u32; 1 + MAX_HIDDEN],
+        inputs: usize,
+        outputs: usize,
+        parameters: &'m [f32],
+    ) -> Self {
+        let [count, widths @ ..] = shape;
+        let widths = widths.get(..*count as usize).unwrap_or_default();
+        Self { inputs, widths, outputs, parameters }
+    }
+
     /// Refuses what is no network, or does not fit its parameters. Returns how many of them it
     /// takes.
     pub(crate) fn check(&self, record: &Record<'m>, first: usize) -> Result<usize, Error> {
@@ -62,15 +79,20 @@ impl<'m> Network<'m> {
             return Err(record.shape(first));
         }
         record.unused(first + 1 + count..first + Self::WORDS)?;
+        self.take_all().map_err(|word| record.shape(first + word))
+    }
+
+    /// How many parameters it takes, or the word of its shape that does not fit them.
+    pub(crate) fn take_all(&self) -> Result<usize, usize> {
         let (mut columns, mut rest) = (self.inputs, self.parameters);
-        for (word, rows) in (first + 1..).zip(self.hidden()) {
+        for (word, rows) in (1..).zip(self.hidden()) {
             if !(1..=MAX_WIDTH).contains(&rows) {
-                return Err(record.shape(word));
+                return Err(word);
             }
-            (_, rest) = take(rows, columns, rest).ok_or(record.shape(word))?;
+            (_, rest) = take(rows, columns, rest).ok_or(word)?;
             columns = rows;
         }
-        (_, rest) = take(self.outputs, columns, rest).ok_or(record.shape(first))?;
+        (_, rest) = take(self.outputs, columns, rest).ok_or(0usize)?;
         Ok(self.parameters.len() - rest.len())
     }
 

@@ -8,7 +8,38 @@
 //! -ln scale, counts in the log-density, which therefore holds for raw units.
 
 use crate::Error;
+use crate::file::tag;
 use crate::math::{Libm, Math, bounded};
+use crate::record::Sizes;
+
+/// Refuses a row that is not `features` finite values.
+pub(crate) fn check_row(row: &[f32], features: usize) -> Result<(), Error> {
+    if row.len() != features {
+        return Err(Error::RowLength { found: row.len(), expected: features });
+    }
+    match row.iter().position(|value| !value.is_finite()) {
+        Some(feature) => Err(Error::NotFinite { feature }),
+        None => Ok(()),
+    }
+}
+
+/// Standardises `raw`, a context of the length of `own`, into it.
+pub(crate) fn standardise_context(
+    raw: &[f32],
+    own: &mut [f32],
+    standardisations: impl Iterator<Item = Standardisation>,
+) -> Result<(), Error> {
+    for ((index, value), own) in raw.iter().enumerate().zip(own.iter_mut()) {
+        if !value.is_finite() {
+            return Err(Error::ContextNotFinite { index });
+        }
+        *own = *value;
+    }
+    for (own, standardisation) in own.iter_mut().zip(standardisations) {
+        *own = standardisation.inverse(*own);
+    }
+    Ok(())
+}
 
 /// How one feature is standardised, and the range that it had in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +61,31 @@ impl Standardisation {
 
     pub(crate) fn read([centre, scale, low, high]: [f32; Self::WORDS]) -> Self {
         Self { centre, scale, low, high }
+    }
+
+    /// Views the words of a section 5: one of each feature, then of each context value.
+    pub(crate) fn read_all(
+        words: &[u32],
+        Sizes { features, context }: Sizes,
+    ) -> Result<&[[f32; Self::WORDS]], Error> {
+        let (all, rest) = bytemuck::must_cast_slice::<u32, f32>(words).as_chunks();
+        if all.len() != features + context || !rest.is_empty() {
+            let (actual, expected) = (words.len(), (features + context) * Self::WORDS);
+            return Err(Error::SectionLength { tag: tag::STANDARDISATION, actual, expected });
+        }
+        for (feature, words) in all.iter().enumerate() {
+            Self::read(*words).check(feature)?;
+        }
+        Ok(all)
+    }
+
+    /// The sum of ln scale over the first `features` of all.
+    pub(crate) fn log_scale_sum(all: &[[f32; Self::WORDS]], features: usize) -> f32 {
+        let mut sum = 0.0;
+        for words in all.iter().take(features) {
+            sum += Self::read(*words).log_scale();
+        }
+        sum
     }
 
     /// Refuses a centre, scale or range that would make an infinity of an ordinary row.

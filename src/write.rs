@@ -17,6 +17,12 @@
 //! # Ok::<(), flowlet::Error>(())
 //! ```
 
+#[cfg(feature = "latent")]
+mod latent;
+
+#[cfg(feature = "latent")]
+pub use latent::{LatentDescription, LatentFlow, Likelihood};
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -124,11 +130,12 @@ impl Calibration {
     }
 }
 
-/// What is written of one flow, the first one or another.
+/// What is written of one flow.
 #[derive(Clone, Copy)]
 struct Flow<'d> {
-    features: &'d [Feature],
-    context: &'d [Feature],
+    sizes: Sizes,
+    /// The features of the row that lie on a circle.
+    periodic: Periodic,
     layers: &'d [Layer],
     base: &'d Base,
 }
@@ -293,12 +300,15 @@ impl Description {
     pub fn to_file(&self) -> ModelFile {
         let mut sections = Vec::new();
         sections.extend(self.flows().map(|flow| (tag::FLOW, bytes_of(&flow.words(self.math)))));
-        let standardisations = self.flows().map(|flow| bytes_of(&flow.standardisation_words()));
+        let others = self.others.iter().map(|other| (&other.features, &other.context));
+        let columns = core::iter::once((&self.features, &self.context)).chain(others);
+        let standardisations = columns.map(|(features, context)| {
+            bytes_of(&standardisation_words(features.iter().chain(context)))
+        });
         sections.extend(standardisations.map(|bytes| (tag::STANDARDISATION, bytes)));
-        sections.push((tag::NAMES, self.names()));
-        if self.columns().any(|column| column.offset != 0.0 || column.step != 0.0) {
-            sections.push((tag::COLUMNS, bytes_of(&self.column_words())));
-        }
+        let columns = || self.features.iter().chain(&self.context);
+        sections.push((tag::NAMES, names(columns())));
+        sections.extend(column_words(columns()).map(|words| (tag::COLUMNS, bytes_of(&words))));
         if !self.others.is_empty() {
             sections.push((tag::SHARES, bytes_of(&bits(self.log_shares.iter().copied()))));
         }
@@ -317,11 +327,8 @@ impl Description {
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
-        if !self.self_test.is_empty() {
-            let vectors = self.self_test.iter();
-            let words = bits(vectors.flat_map(|(row, results)| row.iter().chain(results)).copied());
-            sections.push((tag::SELF_TEST, bytes_of(&words)));
-        }
+        let vectors = self.self_test.iter().map(|(row, results)| (&row[..], &results[..]));
+        sections.extend(self_test(vectors));
         envelope(&sections)
     }
 
@@ -330,28 +337,38 @@ impl Description {
         let Self { features, context, layers, base, .. } = self;
         let others = self.others.iter().map(|other| {
             let Member { features, context, layers, base } = other;
-            Flow { features, context, layers, base }
+            Flow::over(features, context, layers, base)
         });
-        core::iter::once(Flow { features, context, layers, base }).chain(others)
+        core::iter::once(Flow::over(features, context, layers, base)).chain(others)
     }
+}
 
-    fn names(&self) -> Vec<u8> {
-        self.columns().flat_map(|feature| encode(&feature.name.as_str())).collect()
-    }
+/// Section 6, of rows and what comes of them; none without rows.
+fn self_test<'d>(vectors: impl Iterator<Item = (&'d [f32], &'d [f32])>) -> Option<(u32, Vec<u8>)> {
+    let words = bits(vectors.flat_map(|(row, results)| row.iter().chain(results)).copied());
+    (!words.is_empty()).then(|| (tag::SELF_TEST, bytes_of(&words)))
+}
 
-    /// The features, then the context.
-    fn columns(&self) -> impl Iterator<Item = &Feature> {
-        self.features.iter().chain(&self.context)
-    }
+/// Section 3.
+fn names<'d>(columns: impl Iterator<Item = &'d Feature>) -> Vec<u8> {
+    columns.flat_map(|feature| encode(&feature.name.as_str())).collect()
+}
 
-    /// Section 9.
-    fn column_words(&self) -> Vec<u32> {
-        let words = |column: &Feature| {
-            let offset = column.offset.to_bits();
-            [offset as u32, (offset >> 32) as u32, column.step.to_bits()]
-        };
-        self.columns().flat_map(words).collect()
-    }
+/// Section 5, of the features and then the context.
+fn standardisation_words<'d>(columns: impl Iterator<Item = &'d Feature>) -> Vec<u32> {
+    let values = columns.flat_map(|f| [f.centre, f.scale, f.low, f.high]);
+    values.map(f32::to_bits).collect()
+}
+
+/// Section 9, of the features and then the context; none where no column has an offset or steps.
+fn column_words<'d>(columns: impl Iterator<Item = &'d Feature> + Clone) -> Option<Vec<u32>> {
+    let words = |column: &Feature| {
+        let offset = column.offset.to_bits();
+        [offset as u32, (offset >> 32) as u32, column.step.to_bits()]
+    };
+    let mut all = columns.clone();
+    let is_needed = all.any(|column| column.offset != 0.0 || column.step != 0.0);
+    is_needed.then(|| columns.flat_map(words).collect())
 }
 
 /// Floats as words.
@@ -359,16 +376,26 @@ fn bits(floats: impl Iterator<Item = f32>) -> Vec<u32> {
     floats.map(f32::to_bits).collect()
 }
 
-impl Flow<'_> {
+impl<'d> Flow<'d> {
+    /// Over rows of these columns.
+    fn over(
+        features: &'d [Feature],
+        context: &'d [Feature],
+        layers: &'d [Layer],
+        base: &'d Base,
+    ) -> Self {
+        let columns = features.iter().enumerate();
+        let periodic = columns.filter(|(_, feature)| feature.periodic).map(|(number, _)| number);
+        let sizes = Sizes { features: features.len(), context: context.len() };
+        Self { sizes, periodic: periodic.collect(), layers, base }
+    }
+
     /// Section 1.
     fn words(self, math: u32) -> Vec<u32> {
-        let (features, context) = (self.features.len(), self.context.len());
-        let mut sizes = Sizes { features, context };
+        let Self { mut sizes, mut periodic, .. } = self;
+        let Sizes { features, context } = sizes;
         let mut records = Vec::new();
         let mut parameters: Vec<f32> = Vec::new();
-        let columns = self.features.iter().enumerate();
-        let periodic = columns.filter(|(_, feature)| feature.periodic).map(|(number, _)| number);
-        let mut periodic: Periodic = periodic.collect();
         for layer in self.layers {
             let offset = parameters.len();
             if let Layer::Split(mapped) = layer {
@@ -399,13 +426,6 @@ impl Flow<'_> {
         words.extend(records);
         words.extend(parameters.iter().map(|parameter| parameter.to_bits()));
         words
-    }
-
-    /// Section 5.
-    fn standardisation_words(self) -> Vec<u32> {
-        let columns = self.features.iter().chain(self.context);
-        let values = columns.flat_map(|f| [f.centre, f.scale, f.low, f.high]);
-        values.map(f32::to_bits).collect()
     }
 }
 

@@ -11,6 +11,7 @@ fn is_on(feature: &str) -> bool {
         "autoregressive" => cfg!(feature = "autoregressive"),
         "context" => cfg!(feature = "context"),
         "ensemble" => cfg!(feature = "ensemble"),
+        "latent" => cfg!(feature = "latent"),
         "linear" => cfg!(feature = "linear"),
         "marginal" => cfg!(feature = "marginal"),
         "mixture" => cfg!(feature = "mixture"),
@@ -27,6 +28,25 @@ fn a_missing_part_is_named() {
     for example in kinds.chain(others).chain(ensembles(1)) {
         let file = example.description.to_file();
         match Model::<Libm>::from_bytes(file.bytes()) {
+            Ok(model) => {
+                let needed = model.cargo_features();
+                needed.for_each(|name| assert!(is_on(name), "{} without {name}", example.name));
+            }
+            Err(Error::Feature { name }) => assert!(!is_on(name), "{}: {name}", example.name),
+            Err(other) => panic!("{}: {other}", example.name),
+        }
+    }
+}
+
+#[test]
+fn a_latent_model_needs_its_own_part() {
+    let bytes = include_bytes!("golden/latent.flow");
+    let file = flowlet::write::ModelFile::new(bytes);
+    assert_eq!(Model::<Libm>::from_bytes(file.bytes()).map(|_| ()), Err(Error::IsLatent));
+    #[cfg(feature = "latent")]
+    for example in models::latent::examples(1) {
+        let file = example.description.to_file();
+        match flowlet::LatentModel::<Libm>::from_bytes(file.bytes()) {
             Ok(model) => {
                 let needed = model.cargo_features();
                 needed.for_each(|name| assert!(is_on(name), "{} without {name}", example.name));

@@ -208,6 +208,12 @@ fn is_tested(error: &Error) -> bool {
             true
         }
         Error::RepeatedSection { .. } | Error::SectionLength { .. } => true,
+        // In `latent.rs`.
+        Error::IsLatent | Error::IsFlow | Error::LatentFit { .. } => true,
+        Error::LatentSetting { .. } | Error::LatentParameter { .. } => true,
+        Error::LatentFlow { .. } | Error::Point { .. } | Error::NotBinary { .. } => true,
+        Error::CodeLength { .. } | Error::CodeNotFinite { .. } => true,
+        Error::NoModes | Error::Responsibilities { .. } | Error::NoPoints => true,
         // In `features.rs`.
         Error::Feature { .. } => true,
         Error::BaseSetting { .. } | Error::BaseParameters { .. } | Error::Component { .. } => true,

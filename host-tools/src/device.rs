@@ -15,6 +15,8 @@ use flowlet::{
 use rand::Rng;
 
 use crate::error::{Error, Result};
+use crate::latent;
+use crate::latent::device::{Latent, LatentSummary};
 use crate::rows::table::Table;
 
 /// Most bytes that are read of a model file, so that a device without end is refused.
@@ -39,11 +41,12 @@ pub fn open<'m>(file: &'m ModelFile, path: &str) -> Result<Box<dyn Device + 'm>>
             let model = Model::<Micromath>::from_bytes(file.bytes()).map_err(refuse)?;
             Ok(Box::new(Loaded::new(model, "micromath")))
         }
+        Err(flowlet::Error::IsLatent) => latent::device::open(file, path),
         Err(source) => Err(refuse(source)),
     }
 }
 
-/// The verbs of [`Model`], whichever its [`Math`].
+/// The verbs of [`Model`], whichever its [`Math`], and those that a latent model has too.
 pub trait Device {
     /// Names of the features.
     fn feature_names(&self) -> Vec<String>;
@@ -53,7 +56,7 @@ pub trait Device {
     /// is an f32.
     fn offsets(&self) -> Vec<f64>;
     /// Natural logarithm of the density at a row of the features and then the context, less their
-    /// offsets; nats, raw units.
+    /// offsets; nats, raw units. A latent model has none.
     fn log_density(&mut self, row: &[f32]) -> Result<f32>;
     /// The anomaly score of such a row, which grows with abnormality.
     fn score(&mut self, row: &[f32]) -> Result<f32>;
@@ -83,6 +86,10 @@ pub trait Device {
     /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
     /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
+    /// What only a latent model can be asked; none of a flow.
+    fn latent(&mut self) -> Option<&mut dyn Latent> {
+        None
+    }
     /// What the file says of itself.
     fn summary(&self) -> Summary;
 }
@@ -133,6 +140,8 @@ pub struct Summary {
     pub math: &'static str,
     /// Lines `key=value`.
     pub provenance: Vec<(String, String)>,
+    /// What only a latent model has; its members are the posterior and the prior.
+    pub latent: Option<LatentSummary>,
 }
 
 /// What `inspect` shows of a column.
@@ -300,11 +309,12 @@ impl<M: Math> Device for Loaded<'_, M> {
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: model.provenance().lines().map(line).collect(),
+            latent: None,
         }
     }
 }
 
-fn summary(member: &Member) -> MemberSummary {
+pub(crate) fn summary(member: &Member) -> MemberSummary {
     MemberSummary {
         layers: describe_all(member),
         base: describe_base(member.base()),
@@ -364,7 +374,7 @@ fn splines(layer: Layer, features: usize) -> usize {
 
 /// A line a layer; one that maps only a part of the row says so.
 fn describe_all(member: &Member) -> Vec<String> {
-    let features = member.standardisations().count();
+    let features = member.features();
     let line = |(mapped, layer)| match describe(layer) {
         text if mapped == features => text,
         text => format!("first {mapped} values: {text}"),

@@ -153,6 +153,41 @@ pub enum Error {
         /// The refusal.
         source: flowlet::Error,
     },
+    /// A file of a flow where a latent model is needed.
+    #[error(
+        "{}: holds a flow, which has no {what}: train a latent model with --family vae",
+        message::path(path)
+    )]
+    NoLatents {
+        /// The file.
+        path: String,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// A latent model that lacks what is asked for.
+    #[error("{}: {what}", message::path(path))]
+    LatentLacks {
+        /// The file.
+        path: String,
+        /// What it lacks, and what to do.
+        what: String,
+    },
+    /// A value of binary features that is neither 0 nor 1.
+    #[error(
+        "{}, line {line}, column `{}`: {value} is neither 0 nor 1, which --likelihood bernoulli is for; leave the column out with --exclude, or take the gaussian likelihood",
+        message::path(path),
+        excerpt(column)
+    )]
+    NotBinary {
+        /// The file.
+        path: String,
+        /// The line.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The value.
+        value: f64,
+    },
     /// A row that the device crate refuses.
     #[error(transparent)]
     Device(#[from] flowlet::Error),

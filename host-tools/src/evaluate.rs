@@ -51,6 +51,13 @@ pub struct Evaluation {
     pub mean_log_density: Option<f64>,
     /// The same of standardised rows, which compares across data sets.
     pub mean_log_density_standardized: Option<f64>,
+    /// Of a latent model in place of the log-density: the mean evidence lower bound of normal rows,
+    /// nats, standardised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_elbo_standardized: Option<f64>,
+    /// The same of the importance-weighted bound over all points in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_bound_standardized: Option<f64>,
     /// The median in place of the mean, which a few wild rows do not move.
     pub median_log_density: Option<f64>,
     /// The same of standardised rows.
@@ -73,8 +80,11 @@ pub struct Evaluation {
 pub struct Judged {
     /// Higher is less normal.
     pub score: f32,
-    /// Nats, raw units.
-    pub log_density: f32,
+    /// Nats, raw units; a latent model has none.
+    pub log_density: Option<f32>,
+    /// Its lower bounds, nats, raw units: the evidence lower bound and the importance-weighted one over
+    /// all points in the file; a flow needs none.
+    pub bounds: Option<[f32; 2]>,
     /// What the label says.
     pub is_anomaly: bool,
 }
@@ -93,11 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let Some(values) = table.values(&columns)? else { continue };
         let row = device::row(values, &offsets);
         let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
-        judged.push(Judged {
-            score: device.score(&row)?,
-            log_density: device.log_density(&row)?,
-            is_anomaly: anomaly,
-        });
+        judged.push(judge(&mut *device, &row, anomaly)?);
     }
     table.check_rows()?;
     table.warn();
@@ -107,6 +113,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         log::warn!("{}: {warning}", message::path(table.path()));
     }
     output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
+}
+
+/// What the model says of a row.
+fn judge(device: &mut dyn Device, row: &[f32], is_anomaly: bool) -> Result<Judged> {
+    let score = device.score(row)?;
+    let Some(latent) = device.latent() else {
+        let log_density = Some(device.log_density(row)?);
+        return Ok(Judged { score, log_density, bounds: None, is_anomaly });
+    };
+    let bounds = match latent.points() {
+        0 => None,
+        points => Some([latent.bound(row, 1)?, latent.bound(row, points)?]),
+    };
+    Ok(Judged { score, log_density: None, bounds, is_anomaly })
 }
 
 /// A model that reads the label would be judged by how well it repeats the answer.
@@ -139,13 +159,17 @@ impl Evaluation {
         let anomalies = judged.iter().filter(|row| row.is_anomaly).count();
         let normals = rows - anomalies;
         let both = anomalies > 0 && normals > 0;
-        let mut ascending: Vec<f64> = judged
-            .iter()
-            .filter(|row| !row.is_anomaly)
-            .map(|row| f64::from(row.log_density))
-            .collect();
+        let normal = || judged.iter().filter(|row| !row.is_anomaly);
+        let mut ascending: Vec<f64> =
+            normal().filter_map(|row| row.log_density).map(f64::from).collect();
         ascending.sort_unstable_by(f64::total_cmp);
-        let mean = ascending.iter().sum::<f64>() / normals as f64;
+        let densities = ascending.len();
+        let mean = ascending.iter().sum::<f64>() / densities as f64;
+        let bound = |which: usize| {
+            let bounds = normal().filter_map(|row| row.bounds).map(|own| f64::from(own[which]));
+            let mean = bounds.clone().sum::<f64>() / bounds.clone().count() as f64;
+            (bounds.count() > 0).then_some(mean + log_scale_sum)
+        };
         let mut scores: Vec<(f32, bool)> =
             judged.iter().map(|row| (row.score, row.is_anomaly)).collect();
         let share = |wanted: bool, count: usize| {
@@ -156,7 +180,7 @@ impl Evaluation {
         let (false_alarm_rate, detection_rate) = (share(false, normals), share(true, anomalies));
         scores.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
         let (auroc, average_precision) = ranking(&scores, anomalies, normals);
-        let quantile = |share| (normals > 0).then(|| quantile(&ascending, share));
+        let quantile = |share| (densities > 0).then(|| quantile(&ascending, share));
         let (median, low) = (quantile(0.5), quantile(0.01));
         let standardized = |value: Option<f64>| value.map(|value| value + log_scale_sum);
         Self {
@@ -164,8 +188,10 @@ impl Evaluation {
             anomalies,
             auroc: both.then_some(auroc),
             average_precision: both.then_some(average_precision),
-            mean_log_density: (normals > 0).then_some(mean),
-            mean_log_density_standardized: (normals > 0).then_some(mean + log_scale_sum),
+            mean_log_density: (densities > 0).then_some(mean),
+            mean_log_density_standardized: (densities > 0).then_some(mean + log_scale_sum),
+            mean_elbo_standardized: bound(0),
+            mean_bound_standardized: bound(1),
             median_log_density: median,
             median_log_density_standardized: standardized(median),
             log_density_quantile_01: low,
@@ -266,7 +292,15 @@ impl Evaluation {
             ("false-alarm rate at the threshold", number(self.false_alarm_rate)),
             ("detection rate at the threshold", number(self.detection_rate)),
         ];
-        lines.iter().map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
+        let bounds = [
+            ("mean evidence lower bound, standardised", self.mean_elbo_standardized),
+            ("mean importance-weighted bound", self.mean_bound_standardized),
+        ];
+        // Of a latent model alone.
+        let bounds = bounds.into_iter().filter(|(_, value)| value.is_some());
+        let bounds = bounds.map(|(name, value)| (name, number(value)));
+        let lines = lines.into_iter().chain(bounds);
+        lines.map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
     }
 }
 
@@ -281,8 +315,12 @@ mod tests {
         threshold: Option<f32>,
         log_scale_sum: f64,
     ) -> Evaluation {
-        let judged =
-            |(score, is_anomaly): (f32, bool)| Judged { score, log_density: -score, is_anomaly };
+        let judged = |(score, is_anomaly): (f32, bool)| Judged {
+            score,
+            log_density: Some(-score),
+            bounds: None,
+            is_anomaly,
+        };
         let judged: Vec<Judged> = scores.into_iter().map(judged).collect();
         Evaluation::new(&judged, threshold, log_scale_sum)
     }

@@ -13,7 +13,7 @@ mod direction;
 mod image;
 mod lu_linear;
 mod masked;
-mod math;
+pub(crate) mod math;
 pub mod network;
 mod periodic;
 mod permutation;
@@ -398,7 +398,7 @@ impl Layer {
 }
 
 /// What a conditioner sees: the context, if there is one, and then `values`.
-fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
+pub(crate) fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2> {
     match context {
         Some(context) => Tensor::cat(vec![context.clone(), values], 1),
         None => values,

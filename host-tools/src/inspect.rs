@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
+use crate::latent::device::{LatentSummary, describe_flows};
 use crate::message::escape;
 use crate::output;
 
@@ -73,12 +74,15 @@ fn firmware(summary: &Summary, path: &Path) -> String {
         (0, math) => format!(", {math}"),
         (context, math) => format!(", {math}, {context}"),
     };
-    format!(
-        "let flow = Flow::<{}, {}{rest}>::from_bytes(include_model!({:?}))?;",
-        summary.features.len(),
-        summary.width,
-        path.file_name().unwrap_or_default().display().to_string()
-    )
+    let (features, width) = (summary.features.len(), summary.width);
+    let made = match &summary.latent {
+        None => format!("flow = Flow::<{features}, {width}{rest}>"),
+        Some(LatentSummary { latents, .. }) => {
+            format!("latent = Latent::<{features}, {latents}, {width}{rest}>")
+        }
+    };
+    let name = path.file_name().unwrap_or_default().display().to_string();
+    format!("let {made}::from_bytes(include_model!({name:?}))?;")
 }
 
 impl Facts {
@@ -89,7 +93,7 @@ impl Facts {
             // Of a key twice, the first is the tool's own.
             provenance.entry(key).or_insert_with(|| json!(value));
         }
-        let value = json!({
+        let mut value = json!({
             "features": summary.features,
             "context": summary.context,
             "columns": summary.columns,
@@ -118,6 +122,9 @@ impl Facts {
             "cargo": self.cargo,
             "firmware": self.firmware,
         });
+        if let Some(latent) = &summary.latent {
+            value["latent"] = json!(latent);
+        }
         format!("{value:#}\n")
     }
 
@@ -156,7 +163,25 @@ impl Facts {
         if is_ensemble {
             line("ensemble", describe_shares(&summary.shares));
         }
-        for (number, member) in summary.members.iter().enumerate() {
+        if let Some(latent) = &summary.latent {
+            let widths = |widths: &[usize]| {
+                widths.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+            };
+            line("latent values", latent.latents.to_string());
+            line("encoder", format!("hidden layers {}", widths(&latent.encoder)));
+            line("decoder", format!("hidden layers {}", widths(&latent.decoder)));
+            line("likelihood", latent.likelihood.clone());
+            if let [posterior, prior] = &summary.members[..] {
+                let [posterior, prior] = describe_flows(posterior, prior);
+                line("posterior", posterior);
+                line("prior", prior);
+            }
+            let (points, more) = (latent.points, latent.multiply_adds_of_a_point);
+            line("points", format!("{points} for the bound, each {more} more multiply-adds"));
+        }
+        // A latent model's are told already.
+        let flows = if summary.latent.is_some() { &[][..] } else { &summary.members[..] };
+        for (number, member) in flows.iter().enumerate() {
             if is_ensemble {
                 let MemberSummary { parameters, multiply_adds, .. } = member;
                 let costs = format!("{parameters} parameters, {multiply_adds} multiply-adds a row");

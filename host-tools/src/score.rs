@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::device;
-use crate::error::Result;
+use flowlet::LatentTerms;
+
+use crate::device::{self, Device};
+use crate::error::{Error, Result};
+use crate::latent::device::Latent;
 use crate::output;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
@@ -21,6 +24,15 @@ pub struct Arguments {
     model: PathBuf,
     /// CSV file of rows; `-` for standard input.
     rows: PathBuf,
+    /// Write the mode of each row too, the most probable component of a latent model's mixture prior
+    /// (mode, from 1), and the probability of each (mode_1 and so on).
+    #[arg(long)]
+    modes: bool,
+    /// Write a bound too, below a latent model's log-density (nats, raw units): the importance-weighted
+    /// one over N of the points in its file, the mean over all disjoint groups of so many. Over 1 it is
+    /// the evidence lower bound.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    bound: Option<u16>,
     /// What becomes of rows that lack a value, such as an empty cell or NaN: those that are
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
@@ -44,7 +56,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let mut header = ["log_density", "score", "anomaly", "p_value"].map(String::from).to_vec();
+    let questions = Questions::of(&mut *device, arguments)?;
+    let mut header = questions.header();
     if arguments.attribution {
         let names = device.feature_names();
         header.extend(names.iter().map(|name| format!("attribution_{name}")));
@@ -52,22 +65,98 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
     while table.advance()? {
         let Some(values) = table.values(&columns)? else {
-            output.row(vec![String::new(); header.len()])?;
+            output.row(header.iter().map(|_| String::new()))?;
             continue;
         };
         let row = device::row(values, &offsets);
-        let (log_density, score) = (device.log_density(&row)?, device.score(&row)?);
+        let score = device.score(&row)?;
         let p_value = device.p_value(score).map_or(String::new(), |p_value| p_value.to_string());
         let anomaly = match threshold {
             Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        let mut cells = vec![log_density.to_string(), score.to_string(), anomaly, p_value];
-        if arguments.attribution {
-            cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
+        let judged = [score.to_string(), anomaly, p_value];
+        match device.latent() {
+            None => {
+                let mut cells = vec![device.log_density(&row)?.to_string()];
+                cells.extend(judged);
+                if arguments.attribution {
+                    cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
+                }
+                output.row(cells)?;
+            }
+            Some(latent) => {
+                output.row(judged.into_iter().chain(questions.answers(latent, &row)?))?;
+            }
         }
-        output.row(cells)?;
     }
     table.warn();
     output.finish()
+}
+
+/// What is asked of a latent model besides the score; of a flow nothing.
+struct Questions {
+    is_latent: bool,
+    modes: usize,
+    points: Option<usize>,
+}
+
+impl Questions {
+    /// Refuses what the model in the file cannot answer.
+    fn of(device: &mut dyn Device, arguments: &Arguments) -> Result<Self> {
+        let path = arguments.model.display().to_string();
+        let points = arguments.bound.map(usize::from);
+        let Some(latent) = device.latent() else {
+            return match (arguments.modes, points) {
+                (true, _) => Err(Error::NoLatents { path, what: "modes" }),
+                (_, Some(_)) => Err(Error::NoLatents { path, what: "bound" }),
+                (false, None) => Ok(Self { is_latent: false, modes: 0, points }),
+            };
+        };
+        if arguments.attribution {
+            let what = "has no attributions; flowlet encode --residuals says which feature is off";
+            return Err(Error::LatentLacks { path, what: what.into() });
+        }
+        let modes = match (arguments.modes, latent.modes()) {
+            (false, _) => 0,
+            (true, Some(modes)) => modes,
+            (true, None) => {
+                let what = "has no modes: train it with --prior mixture".into();
+                return Err(Error::LatentLacks { path, what });
+            }
+        };
+        let (asked, held) = (points.unwrap_or(0), latent.points());
+        if asked > held {
+            let what =
+                format!("holds {held} points, --bound asks for {asked}: train it with --points");
+            return Err(Error::LatentLacks { path, what });
+        }
+        Ok(Self { is_latent: true, modes, points })
+    }
+
+    fn header(&self) -> Vec<String> {
+        let judged = ["score", "anomaly", "p_value"].map(String::from);
+        if !self.is_latent {
+            return ["log_density".to_owned()].into_iter().chain(judged).collect();
+        }
+        let terms = ["reconstruction", "prior", "posterior"].map(String::from);
+        let bound = self.points.map(|_| "bound".to_owned());
+        let mode = (self.modes > 0).then(|| "mode".to_owned());
+        let modes = (1..=self.modes).map(|mode| format!("mode_{mode}"));
+        judged.into_iter().chain(terms).chain(bound).chain(mode).chain(modes).collect()
+    }
+
+    fn answers(&self, latent: &mut dyn Latent, row: &[f32]) -> Result<Vec<String>> {
+        let LatentTerms { reconstruction, prior, posterior } = latent.latent_terms(row)?;
+        let mut answers = [reconstruction, prior, posterior].map(|term| term.to_string()).to_vec();
+        if let Some(points) = self.points {
+            answers.push(latent.bound(row, points)?.to_string());
+        }
+        if self.modes > 0 {
+            let (mode, shares) = latent.mode(row)?;
+            answers.push((mode + 1).to_string());
+            answers.extend(shares.iter().map(f32::to_string));
+        }
+        Ok(answers)
+    }
 }

@@ -3,6 +3,7 @@
 mod architecture;
 mod conflicts;
 mod job;
+mod latent;
 mod provenance;
 mod report;
 
@@ -62,7 +63,9 @@ pub struct Arguments {
     /// with --periodic the standard normal one.
     #[arg(long, value_enum)]
     base: Option<Base>,
-    /// Number of components of --base mixture or student-t-mixture, by default 5, or of --family
+    #[command(flatten)]
+    latent: latent::Options,
+    /// Number of components of --base mixture or student-t-mixture, by default 5, of --prior mixture, or of --family
     /// gmm, by default the best of 1 to 10 by the Bayesian information criterion.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     components: Option<u16>,
@@ -230,12 +233,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let request = prepare::Request {
         roles: &roles,
         division: arguments.split,
-        wild: arguments.wild,
+        wild: if arguments.latent.is_binary() { Wild::None } else { arguments.wild },
         seed: arguments.seed,
     };
     let rows = prepare::prepare(training, validation, &request)?;
     let job = Job { arguments, context, rows: &rows };
     report::warn(&job);
+    if arguments.family == Choice::Vae {
+        return latent::run(&job);
+    }
     let trained = job.train()?;
     let file = job.export(&trained)?;
     Draft::create(&arguments.output)?.complete(file.bytes())?;

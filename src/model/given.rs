@@ -9,6 +9,7 @@ use crate::draw::draw;
 use crate::math::{LogSumExp, Math};
 use crate::member::Member;
 use crate::model::Model;
+use crate::preprocess::{check_row, standardise_context};
 use crate::score::{Balance, Score, Terms, held};
 use crate::scratch::Scratch;
 
@@ -209,26 +210,11 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
         if cfg!(not(feature = "context")) {
             return Ok((row, Work { context: &[], row: spare, network }));
         }
-        for ((index, value), own) in self.context.iter().enumerate().zip(own.iter_mut()) {
-            if !value.is_finite() {
-                return Err(Error::ContextNotFinite { index });
-            }
-            *own = *value;
-        }
-        for (own, standardisation) in own.iter_mut().zip(member.context_standardisations()) {
-            *own = standardisation.inverse(*own);
-        }
+        standardise_context(self.context, own, member.context_standardisations())?;
         Ok((row, Work { context: own, row: spare, network }))
     }
 
     fn check_row(&self, row: &[f32]) -> Result<(), Error> {
-        let expected = self.of.features();
-        if row.len() != expected {
-            return Err(Error::RowLength { found: row.len(), expected });
-        }
-        match row.iter().position(|value| !value.is_finite()) {
-            Some(feature) => Err(Error::NotFinite { feature }),
-            None => Ok(()),
-        }
+        check_row(row, self.of.features())
     }
 }

@@ -1,6 +1,8 @@
 //! Models to state laws over, and the same arithmetic in f64 to hold them against.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+#[cfg(feature = "latent")]
+pub mod latent;
 pub mod oracle;
 
 use flowlet::bijection::{Half, Kind, Side};
@@ -354,7 +356,7 @@ impl Random {
     }
 
     /// A network whose output layer is small, so that maps stay moderate.
-    fn network(&mut self, inputs: usize, hidden: &[usize], outputs: usize) -> Vec<Linear> {
+    pub fn network(&mut self, inputs: usize, hidden: &[usize], outputs: usize) -> Vec<Linear> {
         let mut network = Vec::new();
         let mut columns = inputs;
         for rows in hidden {
@@ -375,7 +377,7 @@ impl Random {
         self.coupling_given(0, features, transformed, map, hidden)
     }
 
-    fn coupling_given(
+    pub fn coupling_given(
         &mut self,
         context: usize,
         features: usize,
@@ -398,7 +400,7 @@ impl Random {
         self.autoregressive_given(0, features, given, map, hidden)
     }
 
-    fn autoregressive_given(
+    pub fn autoregressive_given(
         &mut self,
         context: usize,
         features: usize,

@@ -190,7 +190,7 @@ fn scalar(map: ScalarMap, on_circle: bool, parameters: &[f64], x: f64) -> (f64, 
     }
 }
 
-fn soft_clip(raw: f64, bound: f64) -> f64 {
+pub fn soft_clip(raw: f64, bound: f64) -> f64 {
     raw / (1.0 + raw.abs() / bound)
 }
 
@@ -393,7 +393,7 @@ fn base(base: &Base, z: &[f64]) -> f64 {
     }
 }
 
-fn log_sum_exp(terms: &[f64]) -> f64 {
+pub fn log_sum_exp(terms: &[f64]) -> f64 {
     let largest = terms.iter().copied().fold(f64::MIN, f64::max);
     largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
 }
@@ -483,7 +483,7 @@ fn log_det(mut matrix: Vec<Vec<f64>>) -> f64 {
     log_det
 }
 
-fn run(network: &[Linear], inputs: &[f64]) -> Vec<f64> {
+pub fn run(network: &[Linear], inputs: &[f64]) -> Vec<f64> {
     let mut values = inputs.to_vec();
     for (number, linear) in network.iter().enumerate() {
         values = (0..linear.rows)

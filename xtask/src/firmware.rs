@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use flowlet::write::ModelFile;
-use flowlet::{Libm, Model};
+use flowlet::{Error, LatentModel, Libm, Model};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 use crate::setup;
@@ -65,8 +65,11 @@ pub fn build(name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
 
     let bytes = std::fs::read(model).with_context(|| format!("cannot read {model:?}"))?;
     let file = ModelFile::new(&bytes);
-    let parts =
-        Model::<Libm>::from_bytes(file.bytes()).map(|model| model.cargo_features().collect());
+    let parts = match Model::<Libm>::from_bytes(file.bytes()) {
+        Err(Error::IsLatent) => LatentModel::<Libm>::from_bytes(file.bytes())
+            .map(|model| model.cargo_features().collect()),
+        model => model.map(|model| model.cargo_features().collect()),
+    };
     let parts: Vec<_> = parts.map_err(|error| anyhow!("{model:?}: {error}"))?;
     let mut command = cargo(CORTEX_M4);
     command.args(["build", "--quiet", "--release", "--package", name, "--target", CORTEX_M4]);

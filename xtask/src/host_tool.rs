@@ -83,10 +83,20 @@ impl HostTool {
         data::read_column(file, "score")
     }
 
+    /// Scores the rows of `test` into `file`, with further options of `flowlet score`.
+    pub fn score_with(
+        &self,
+        test: &Path,
+        model: &Path,
+        options: &[String],
+        file: &Path,
+    ) -> Result<()> {
+        crate::run(self.verb("score").arg(model).arg(test).args(options).arg("--output").arg(file))
+    }
+
     /// Leaves the scores of the rows of `test` in `file`, with what each feature adds to them.
     pub fn attribute(&self, test: &Path, model: &Path, file: &Path) -> Result<()> {
-        let mut score = self.verb("score");
-        crate::run(score.arg(model).arg(test).arg("--attribution").arg("--output").arg(file))
+        self.score_with(test, model, &["--attribution".into()], file)
     }
 
     /// What `flowlet inspect` says of a model.

@@ -8,6 +8,7 @@ mod emulator;
 mod families;
 mod firmware;
 mod host_tool;
+mod latent;
 mod measure;
 mod models;
 mod parallel;
@@ -128,6 +129,7 @@ mod tests {
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
             "xtask bench --latent",
+            "xtask bench --latent --data a b -- --epochs 3",
             "xtask test quick",
         ] {
             assert!(accepts(line), "{line}");

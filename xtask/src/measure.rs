@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use comfy_table::Table;
 use flowlet::bijection::Layer;
 use flowlet::write::ModelFile;
-use flowlet::{Libm, Member, Model};
+use flowlet::{Error, LatentModel, Libm, Member, Model};
 use serde::Serialize;
 
 use crate::cycles::{self, Cost};
@@ -58,8 +58,8 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
     let file = std::fs::read(model)?;
     let sizes = firmware::sizes(&std::fs::read(&elf)?, file.len() as u64)?;
     let aligned = ModelFile::new(&file);
-    let model = Model::<Libm>::from_bytes(aligned.bytes()).map_err(|e| anyhow!("{name}: {e}"))?;
-    let (multiply_adds, dense) = (model.multiply_adds() as u64, dense(&model) as u64);
+    let Work { multiply_adds, dense, operations } =
+        Work::of(&aligned).map_err(|error| anyhow!("{name}: {error}"))?;
     let measurement = |operation: &str| {
         let costs = costs.get(operation).with_context(|| format!("{operation} never ran"))?;
         // Each row, and the call on the painted stack. QEMU ends without an error when it is
@@ -92,7 +92,36 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
             stack_bytes: stack.with_context(|| format!("no stack figure for {operation}"))?,
         })
     };
-    ["log_density", "score", "sample"].into_iter().map(measurement).collect()
+    operations.into_iter().map(measurement).collect()
+}
+
+/// What a model computes, and how much of it.
+struct Work {
+    multiply_adds: u64,
+    dense: u64,
+    operations: [&'static str; 3],
+}
+
+impl Work {
+    fn of(file: &ModelFile) -> Result<Self, Error> {
+        match Model::<Libm>::from_bytes(file.bytes()) {
+            Err(Error::IsLatent) => {
+                let model = LatentModel::<Libm>::from_bytes(file.bytes())?;
+                let multiply_adds = model.multiply_adds() as u64;
+                // The networks, most of it, have no masks.
+                let operations = ["score", "encode", "sample"];
+                Ok(Self { multiply_adds, dense: multiply_adds, operations })
+            }
+            model => {
+                let model = model?;
+                Ok(Self {
+                    multiply_adds: model.multiply_adds() as u64,
+                    dense: dense(&model) as u64,
+                    operations: ["log_density", "score", "sample"],
+                })
+            }
+        }
+    }
 }
 
 /// Products of one log-density if no mask's zeros were left out.

@@ -2,7 +2,9 @@
 //! learned.
 
 use flowlet::bijection::{Half, Side};
-use flowlet::write::{Base, Component, Description, Feature, Layer, Linear};
+use flowlet::write::{
+    Base, Component, Description, Feature, LatentDescription, LatentFlow, Layer, Linear,
+};
 use flowlet::{Balance, ScalarMap, Terms};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -69,6 +71,43 @@ pub fn all() -> Vec<(String, Description)> {
             .map(|(name, base)| (format!("{name}_d8"), Description { base, ..standardised(8) })),
     );
     models
+}
+
+/// Latent models of 8 features with 6 latent values, by name: of a Gaussian posterior, and of two
+/// inverse autoregressive layers.
+pub fn latents() -> Vec<(String, LatentDescription)> {
+    let (features, latents) = (8, 6);
+    let model = |layers: usize, summary: usize| {
+        let mut random = Random::new();
+        let network = |random: &mut Random, inputs, outputs| random.network(inputs, outputs);
+        let encoder = network(&mut random, features, summary + 2 * latents);
+        let decoder = network(&mut random, latents, 2 * features);
+        let mut posterior = Vec::new();
+        for number in 0..layers {
+            if number > 0 {
+                posterior.push(Layer::Permutation((0..latents as u32).rev().collect()));
+            }
+            let first = random.linear(64, summary + latents);
+            let network = vec![first, random.linear(2 * latents, 64)];
+            posterior.push(Layer::Autoregressive { given: Side::Z, map: AFFINE, network });
+        }
+        let posterior = LatentFlow { layers: posterior, base: Base::StandardNormal };
+        let features = standardised(features).features;
+        let points = random.many(32 * latents, 0.0, 2.0);
+        let (own, prior) = (LatentDescription::default(), LatentFlow::default());
+        LatentDescription {
+            features,
+            latents,
+            summary,
+            encoder,
+            decoder,
+            posterior,
+            prior,
+            points,
+            ..own
+        }
+    };
+    vec![("latent_d8_l6_gaussian".into(), model(0, 0)), ("latent_d8_l6_iaf2".into(), model(2, 16))]
 }
 
 /// The bases that a flow may have instead of a mixture of Gaussians, by name.
@@ -160,11 +199,15 @@ fn alternating(number: usize) -> Half {
 }
 
 /// Seeded random parameters.
-struct Random(ChaCha8Rng);
+pub struct Random(ChaCha8Rng);
 
 impl Random {
     fn new() -> Self {
-        Self(ChaCha8Rng::seed_from_u64(0))
+        Self::seeded(0)
+    }
+
+    pub fn seeded(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// Uniform in -1..1.
@@ -173,7 +216,7 @@ impl Random {
     }
 
     /// From N(0, 1), by Box and Muller's method.
-    fn normal(&mut self) -> f32 {
+    pub fn normal(&mut self) -> f32 {
         let (u, angle) = (0.5 - 0.5 * self.uniform(), std::f32::consts::PI * self.uniform());
         (-2.0 * u.ln()).sqrt() * angle.cos()
     }

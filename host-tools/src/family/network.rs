@@ -35,6 +35,18 @@ impl Network {
         Self { layers }
     }
 
+    /// From its layers as the device's file holds them.
+    pub fn from_layers(layers: &[write::Linear], device: &Device) -> Self {
+        let layer = |linear: &write::Linear| {
+            let write::Linear { rows, columns, weights, bias } = linear;
+            let weight = TensorData::new(weights.clone(), [*rows, *columns]);
+            let weight = Tensor::<2>::from_data(weight, device).transpose();
+            let bias = Param::from_data(TensorData::new(bias.clone(), [*rows]), device);
+            Linear { weight: Param::from_tensor(weight), bias: Some(bias) }
+        };
+        Self { layers: layers.iter().map(layer).collect() }
+    }
+
     /// Shape [rows, inputs] to [rows, outputs].
     pub fn run(&self, inputs: Tensor<2>) -> Tensor<2> {
         let mut values = inputs;

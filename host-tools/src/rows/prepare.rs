@@ -29,6 +29,9 @@ pub enum Wild {
     Drop,
     /// They are rows like all others.
     Keep,
+    /// There are none: of values that are 0 or 1 the rarer one is not damaged.
+    #[value(skip)]
+    None,
 }
 
 /// What the user says of the rows.
@@ -193,8 +196,8 @@ impl Notes {
 
     fn damage(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild, part: &str) -> Damage {
         let damage = Damage::find(dataset, fences);
-        if damage.rows.is_empty() {
-            return damage;
+        if damage.rows.is_empty() || wild == Wild::None {
+            return Damage::default();
         }
         let (rows, path) = (damage.rows.len(), message::path(&dataset.path));
         self.fact("wild_rows", format!("{rows} in {part}"));
@@ -212,6 +215,9 @@ impl Notes {
 
     /// Of a validation file, by the fences of the training rows.
     fn damage_beside(&mut self, dataset: &Dataset, fences: &[Fence], wild: Wild) -> Damage {
+        if wild == Wild::None {
+            return Damage::default();
+        }
         let damage = Damage::find(dataset, fences);
         let (far, rows, path) =
             (damage.rows.len(), dataset.lines.len(), message::path(&dataset.path));

@@ -35,6 +35,7 @@ pub enum Division {
 }
 
 /// The three parts of the rows.
+#[derive(Clone)]
 pub struct Split {
     /// What the weights are fitted to. Where a row was left out, another one takes its place, so
     /// that the draws of training, and with them its outcome, stay what they are.

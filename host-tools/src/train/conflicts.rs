@@ -2,15 +2,45 @@
 //! [`crate::rows::roles`].
 
 use super::Arguments;
+use super::latent::{Likelihood, Posterior, Prior};
 use crate::error::{Error, Result};
 use crate::family::Family;
+use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
+
+/// What the options of latent models, and of flows, do not go with.
+const NOT_VAE: &str = "another family than vae";
+const VAE: &str = "--family vae";
 
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 12] = [
+const CONFLICTS: [Conflict; 28] = [
+    ("--score log-density", VAE, |a| a.score == Score::LogDensity && is_vae(a)),
+    ("--latent", NOT_VAE, |a| a.latent.latent.is_some() && !is_vae(a)),
+    ("--posterior", NOT_VAE, |a| a.latent.posterior.is_some() && !is_vae(a)),
+    ("--prior", NOT_VAE, |a| a.latent.prior.is_some() && !is_vae(a)),
+    ("--likelihood", NOT_VAE, |a| a.latent.likelihood.is_some() && !is_vae(a)),
+    ("--points", NOT_VAE, |a| a.latent.points.is_some() && !is_vae(a)),
+    ("--base", VAE, |a| a.base.is_some() && is_vae(a)),
+    ("--image", VAE, |a| a.image.is_some() && is_vae(a)),
+    ("--periodic", VAE, |a| !a.periodic.is_empty() && is_vae(a)),
+    ("--marginal", VAE, |a| a.marginal != Marginal::None && is_vae(a)),
+    ("--whiten", VAE, |a| a.whiten && is_vae(a)),
+    ("--ensemble", VAE, |a| a.ensemble.is_some() && is_vae(a)),
+    ("--layers", "a Gaussian posterior", |a| {
+        a.layers.is_some() && a.latent.posterior == Some(Posterior::Gaussian)
+    }),
+    ("--layers", "--posterior auto", |a| {
+        a.layers.is_some() && is_vae(a) && a.latent.posterior.unwrap_or_default() == Posterior::Auto
+    }),
+    ("--components", "another prior than mixture", |a| {
+        a.components.is_some() && is_vae(a) && a.latent.prior != Some(Prior::Mixture)
+    }),
+    ("--noise", "--likelihood bernoulli", |a| {
+        a.noise > 0.0 && a.latent.likelihood == Some(Likelihood::Bernoulli)
+    }),
     ("--layers", "--family auto", |a| a.layers.is_some() && a.family == Choice::Auto),
     ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
     ("--base", "--family auto", |a| a.base.is_some() && a.family == Choice::Auto),
@@ -31,7 +61,7 @@ const CONFLICTS: [Conflict; 12] = [
     ("--layers", "a family without layers", |a| a.layers.is_some() && is_without_layers(a)),
     ("--base", "a family without layers", |a| a.base.is_some() && is_without_layers(a)),
     ("--components", "a family and base without mixtures", |a| {
-        a.components.is_some() && !is_mixture(a)
+        a.components.is_some() && !is_vae(a) && !is_mixture(a)
     }),
 ];
 
@@ -59,8 +89,12 @@ pub fn unused(arguments: &Arguments) -> impl Iterator<Item = &'static str> {
 fn family(arguments: &Arguments) -> Option<Family> {
     match arguments.family {
         Choice::Fixed(family) => Some(family),
-        Choice::Auto => None,
+        Choice::Auto | Choice::Vae => None,
     }
+}
+
+fn is_vae(arguments: &Arguments) -> bool {
+    arguments.family == Choice::Vae
 }
 
 fn is_without_layers(arguments: &Arguments) -> bool {

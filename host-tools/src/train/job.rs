@@ -20,11 +20,11 @@ use crate::training::transform;
 const AUTO_TIME: Duration = Duration::from_secs(600);
 
 /// Most passes over the training rows.
-const EPOCHS: u32 = 200;
+pub(super) const EPOCHS: u32 = 200;
 /// Epochs without a better validation loss after which training stops.
-const PATIENCE: u32 = 20;
+pub(super) const PATIENCE: u32 = 20;
 /// Of AdamW, at the start.
-const LEARNING_RATE: f64 = 2e-3;
+pub(super) const LEARNING_RATE: f64 = 2e-3;
 
 /// Rows and how to train on them.
 pub struct Job<'a> {
@@ -63,7 +63,7 @@ impl Job<'_> {
     pub fn train(&self) -> Result<Trained> {
         match self.arguments.family {
             Choice::Fixed(family) => self.train_fixed(family),
-            Choice::Auto => self.train_several(),
+            Choice::Auto | Choice::Vae => self.train_several(),
         }
     }
 
@@ -166,6 +166,6 @@ impl Job<'_> {
 }
 
 /// Small sets take small steps, large sets larger ones for speed.
-fn default_batch_size(rows: usize) -> usize {
+pub(super) fn default_batch_size(rows: usize) -> usize {
     (rows / 32).clamp(32, 256)
 }

@@ -1,5 +1,7 @@
 //! What a model file says of its making: no time, path or host, so that it repeats byte for byte.
 
+use std::time::Duration;
+
 use super::job::{Job, Trained};
 use crate::rows::standardise::Spread;
 use crate::training::ensemble::Member;
@@ -11,23 +13,8 @@ const FLOWS: [&str; flowlet::MAX_MEMBERS] = ["flow_0", "flow_1", "flow_2", "flow
 
 /// Key and value of each fact.
 pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
-    let (arguments, split) = (job.arguments, &job.rows.split);
-    let bytes: Vec<u8> =
-        split.training.single_rows().flatten().flat_map(f32::to_le_bytes).collect();
-    let mut facts = vec![
-        ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
-        ("family", trained.family.clone()),
-        ("seed", arguments.seed.to_string()),
-        ("training_rows", split.training.lines.len().to_string()),
-        ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
-    ];
-    facts.extend(job.rows.facts.iter().cloned());
-    if let Some(limit) = trained.time_limit {
-        let limit = humantime::format_duration(limit);
-        let how =
-            if trained.out_of_time { "reached, another run may differ" } else { "not reached" };
-        facts.push(("time_limit", format!("{limit}, {how}")));
-    }
+    let arguments = job.arguments;
+    let mut facts = of_rows(job, &trained.family, trained.time_limit, trained.out_of_time);
     let members = trained.members();
     if let [Member { fitted: Fitted { best, epochs, .. }, .. }] = &members[..] {
         if *epochs > 0 {
@@ -48,6 +35,32 @@ pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         facts.extend(of_transform(job, &fitted.transform));
     }
     facts.extend(arguments.image.map(|image| ("image", image.to_string())));
+    facts
+}
+
+/// What of the making holds for every family.
+pub fn of_rows(
+    job: &Job,
+    family: &str,
+    time_limit: Option<Duration>,
+    out_of_time: bool,
+) -> Vec<(&'static str, String)> {
+    let split = &job.rows.split;
+    let bytes: Vec<u8> =
+        split.training.single_rows().flatten().flat_map(f32::to_le_bytes).collect();
+    let mut facts = vec![
+        ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
+        ("family", family.to_owned()),
+        ("seed", job.arguments.seed.to_string()),
+        ("training_rows", split.training.lines.len().to_string()),
+        ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
+    ];
+    facts.extend(job.rows.facts.iter().cloned());
+    if let Some(limit) = time_limit {
+        let limit = humantime::format_duration(limit);
+        let how = if out_of_time { "reached, another run may differ" } else { "not reached" };
+        facts.push(("time_limit", format!("{limit}, {how}")));
+    }
     facts
 }
 

@@ -160,7 +160,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
 }
 
 /// Says from where on a value off a constant is an anomaly.
-fn off_constants(job: &Job, device: &mut dyn Device) -> Result<()> {
+pub(super) fn off_constants(job: &Job, device: &mut dyn Device) -> Result<()> {
     let Prepared { split, columns, constants, .. } = job.rows;
     for number in constants {
         let (column, feature) = (&columns[*number], &columns[*number].feature);

@@ -57,7 +57,8 @@ pub fn export(
     description.provenance =
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
     set_score(&mut description, &split.early_stopping, judgement.score)?;
-    set_calibration(&mut description, split, &judgement.false_alarm_rates)?;
+    let with = |calibration| Description { calibration, ..description.clone() }.to_file();
+    description.calibration = Some(calibrate(with, split, &judgement.false_alarm_rates)?);
     description.quantiles = (0..description.features.len())
         .map(|feature| quantiles(&split.training.ascending(feature)))
         .collect();
@@ -99,21 +100,23 @@ fn set_score(description: &mut Description, rows: &Dataset, score: Score) -> Res
     Ok(())
 }
 
-/// What scores mean, with a threshold for each of `rates`.
-fn set_calibration(description: &mut Description, split: &Split, rates: &[f64]) -> Result<()> {
-    let draft = description.to_file();
-    let mut device = device::open(&draft, "the trained flows")?;
+/// What scores mean, with a threshold for each of `rates`; `file` is the model with what is known of
+/// that.
+pub fn calibrate(
+    file: impl Fn(Option<Calibration>) -> ModelFile,
+    split: &Split,
+    rates: &[f64],
+) -> Result<Calibration> {
+    let draft = file(None);
+    let mut device = device::open(&draft, "the trained model")?;
     let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
     let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, 0.0)).collect();
-    description.calibration =
-        Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() });
-    let draft = description.to_file();
-    let device = device::open(&draft, "the trained flows")?;
+    let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
+    let device = device::open(&draft, "the trained model")?;
     for (rate, threshold) in &mut thresholds {
         *threshold = calibrate::threshold(&*device, *rate)?;
     }
-    description.calibration = Some(Calibration { thresholds, ..calibration });
-    Ok(())
+    Ok(Calibration { thresholds, ..calibration })
 }
 
 /// The file of `members` without what rows tell: no calibration and no vectors.

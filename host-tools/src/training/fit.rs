@@ -36,7 +36,7 @@ use crate::training::transform::{self, Transform};
 /// Rows of one validation pass.
 const VALIDATION_BATCH: usize = 1024;
 /// Of the moving average of the weights, each step.
-const AVERAGE_DECAY: f64 = 0.99;
+pub(crate) const AVERAGE_DECAY: f64 = 0.99;
 /// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
 /// the learning rate is multiplied by then.
 const TOO_LONG: (f64, f64) = (0.1, 0.25);
@@ -100,26 +100,26 @@ pub struct Fitted {
 }
 
 /// Rows on their way to the flow: standardised, with the noise of their steps.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     columns: &'a [Column],
     context: usize,
     standardised: Vec<f32>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(dataset: &Dataset, columns: &'a [Column], context: usize) -> Self {
+    pub(crate) fn new(dataset: &Dataset, columns: &'a [Column], context: usize) -> Self {
         let row = |row: &[f64]| -> Vec<f32> {
             row.iter().zip(columns).map(|(x, column)| column.standardise(*x)).collect()
         };
         Self { columns, context, standardised: dataset.rows().flat_map(row).collect() }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.standardised.len() / self.columns.len()
     }
 
     /// The rows numbered `batch`, row-major, with fresh noise of each column's steps.
-    fn stepped(&self, batch: &[usize], random: &mut ChaCha8Rng) -> Vec<f32> {
+    pub(crate) fn stepped(&self, batch: &[usize], random: &mut ChaCha8Rng) -> Vec<f32> {
         let width = self.columns.len();
         let mut values = Vec::with_capacity(batch.len() * width);
         for number in batch {
@@ -172,7 +172,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The features of all rows, with the noise of their steps.
-    fn features(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
+    pub(crate) fn features(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
         let numbers: Vec<usize> = (0..self.count()).collect();
         let width = self.columns.len();
         let rows = self.stepped(&numbers, random);

@@ -44,9 +44,58 @@ pub fn fit(
     seed: u64,
     is_time_over: impl Fn() -> bool,
 ) -> Result<(Flow, bool)> {
-    let tame = |row: &&[f32]| row.iter().all(|x| f64::from(x.abs()) <= WILD);
-    let values = rows.chunks_exact(features).filter(tame).flatten().map(|x| f64::from(*x));
-    let rows = Rows { features, values: values.collect() };
+    let (mixture, out_of_time) = best(&Rows::tame(rows, features), components, seed, is_time_over)?;
+    Ok((Flow::from_components(&mixture.components(), &Device::flex()), out_of_time))
+}
+
+/// Gaussians over `codes`, one row of `latents` values for each of `rows`: the moments of the clusters
+/// that `components` Gaussians find in the rows themselves.
+pub fn of_clusters(
+    rows: &[f32],
+    features: usize,
+    codes: &[f32],
+    latents: usize,
+    components: usize,
+    seed: u64,
+) -> Result<Vec<Component>> {
+    let refusal = || Error::Mixture { components };
+    let (mixture, _) = best(&Rows::tame(rows, features), components..=components, seed, || false)?;
+    let all = Rows { features, values: rows.iter().map(|x| f64::from(*x)).collect() };
+    let codes: Vec<f64> = codes.iter().map(|z| f64::from(*z)).collect();
+    let mut moments = vec![Moments::new(latents); components];
+    let (mut own, mut whitened) = (vec![0.0; components], vec![0.0; features]);
+    for (row, code) in all.iter().zip(codes.chunks_exact(latents)) {
+        mixture.responsibilities(row, &mut own, &mut whitened);
+        for (responsibility, moments) in own.iter().zip(&mut moments) {
+            moments.add(code, *responsibility);
+        }
+    }
+    // One may have so few rows that the codes of no further ones tell it apart.
+    moments.retain(|moments| moments.weight > latents as f64 + 1.0);
+    let mut fits = REGULARISERS.iter();
+    let mixture = fits.find_map(|regulariser| Mixture::of(&moments, *regulariser));
+    Ok(mixture.ok_or_else(refusal)?.components())
+}
+
+/// Gaussians fitted to `codes`.
+pub fn of_codes(
+    codes: &[f32],
+    latents: usize,
+    components: usize,
+    seed: u64,
+) -> Result<Vec<Component>> {
+    let (mixture, _) = best(&Rows::tame(codes, latents), components..=components, seed, || false)?;
+    Ok(mixture.components())
+}
+
+/// The best mixture of so many Gaussians, and whether time was over before all numbers were tried.
+fn best(
+    rows: &Rows,
+    components: RangeInclusive<usize>,
+    seed: u64,
+    is_time_over: impl Fn() -> bool,
+) -> Result<(Mixture, bool)> {
+    let features = rows.features;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut best: Option<(f64, Mixture)> = None;
     let mut out_of_time = false;
@@ -56,7 +105,7 @@ pub fn fit(
             break;
         }
         let mut fits = REGULARISERS.iter();
-        let Some((mixture, mean)) = fits.find_map(|r| fit_number(&rows, number, *r, &mut random))
+        let Some((mixture, mean)) = fits.find_map(|r| fit_number(rows, number, *r, &mut random))
         else {
             continue;
         };
@@ -68,7 +117,7 @@ pub fn fit(
         }
     }
     let (_, mixture) = best.ok_or(Error::Mixture { components: *components.end() })?;
-    Ok((Flow::from_components(&mixture.components(), &Device::flex()), out_of_time))
+    Ok((mixture, out_of_time))
 }
 
 /// The best of several starts with `number` Gaussians, and its mean log-likelihood; none where
@@ -104,6 +153,13 @@ struct Rows {
 }
 
 impl Rows {
+    /// Those without a wild value, which no Gaussian explains.
+    fn tame(rows: &[f32], features: usize) -> Self {
+        let tame = |row: &&[f32]| row.iter().all(|x| f64::from(x.abs()) <= WILD);
+        let values = rows.chunks_exact(features).filter(tame).flatten().map(|x| f64::from(*x));
+        Self { features, values: values.collect() }
+    }
+
     fn count(&self) -> usize {
         self.values.len() / self.features
     }
@@ -171,17 +227,11 @@ impl Mixture {
             let mut moments = vec![Moments::new(rows.features); self.gaussians.len()];
             let mut sum = 0.0;
             for row in rows.iter() {
-                for (own, gaussian) in own.iter_mut().zip(&self.gaussians) {
-                    *own = gaussian.weight.ln() + gaussian.log_density(row, &mut whitened);
-                }
-                let largest = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let all = largest + own.iter().map(|own| (own - largest).exp()).sum::<f64>().ln();
-                sum += all;
-                for (own, moments) in own.iter().zip(&mut moments) {
-                    let responsibility = (own - all).exp();
+                sum += self.responsibilities(row, &mut own, &mut whitened);
+                for (responsibility, moments) in own.iter().zip(&mut moments) {
                     // What a Gaussian has no part in does not move it.
-                    if responsibility > 1e-12 {
-                        moments.add(row, responsibility);
+                    if *responsibility > 1e-12 {
+                        moments.add(row, *responsibility);
                     }
                 }
             }
@@ -196,6 +246,17 @@ impl Mixture {
             self = Self::of(&moments, regulariser)?;
         }
         None
+    }
+
+    /// The probability of each Gaussian given a row, into `own`; returns the row's log-density.
+    fn responsibilities(&self, row: &[f64], own: &mut [f64], whitened: &mut [f64]) -> f64 {
+        for (own, gaussian) in own.iter_mut().zip(&self.gaussians) {
+            *own = gaussian.weight.ln() + gaussian.log_density(row, whitened);
+        }
+        let largest = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let all = largest + own.iter().map(|own| (own - largest).exp()).sum::<f64>().ln();
+        own.iter_mut().for_each(|own| *own = (*own - all).exp());
+        all
     }
 
     /// The components as the device's file holds them.

@@ -31,12 +31,17 @@ impl Progress {
         let Epoch { number, training_loss, validation_loss, best } = epoch;
         let losses =
             format!("training loss {training_loss:.4}, validation loss {validation_loss:.4}");
+        self.tell(number, best, &losses);
+    }
+
+    /// Shows `losses`, what epoch `number` came to; the best one so far is `best`.
+    pub fn tell(&self, number: usize, best: usize, losses: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(number as u64);
                 bar.set_message(format!("{losses}, best epoch {best}"));
             }
-            None if number == 1 || number % 10 == 0 => {
+            None if number == 1 || number.is_multiple_of(10) => {
                 log::info!(
                     "epoch {number} of at most {}: {losses}, best epoch {best}",
                     self.epochs

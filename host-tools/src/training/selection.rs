@@ -62,13 +62,15 @@ pub enum Choice {
     Auto,
     /// This one.
     Fixed(Family),
+    /// No flow but a latent variable model.
+    Vae,
 }
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
         static ALL: LazyLock<Vec<Choice>> = LazyLock::new(|| {
             let families = Family::value_variants().iter().copied().map(Choice::Fixed);
-            [Choice::Auto].into_iter().chain(families).collect()
+            [Choice::Auto].into_iter().chain(families).chain([Choice::Vae]).collect()
         });
         &ALL
     }
@@ -80,6 +82,10 @@ impl ValueEnum for Choice {
                  highest log-density on the rows for early stopping",
             )),
             Self::Fixed(family) => family.to_possible_value(),
+            Self::Vae => Some(PossibleValue::new("vae").help(
+                "Variational autoencoder: encodes rows to a few latent values, decodes them, names \
+                 modes and shows residuals; as a detector no better than a flow",
+            )),
         }
     }
 }

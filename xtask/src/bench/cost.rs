@@ -22,12 +22,15 @@ pub fn run(parts: &[String]) -> Result<Vec<Measurement>> {
         measurements.extend(trained(&folder)?);
     }
     // The trained model stands for the random one of the same name.
-    let random = models::all().into_iter().filter(|(name, _)| name != TRAINED && wanted(name));
-    for (name, description) in random {
+    let flows = models::all().into_iter().filter(|(name, _)| name != TRAINED);
+    let flows = flows.map(|(name, model)| (name, model.features.len(), model.to_file()));
+    let latents = models::latents().into_iter();
+    let latents = latents.map(|(name, model)| (name, model.features.len(), model.to_file()));
+    for (name, features, file) in flows.chain(latents).filter(|(name, ..)| wanted(name)) {
         println!("measuring {name}");
         let model = folder.join("random.flow");
-        std::fs::write(&model, description.to_file().bytes())?;
-        let rows = Rows(models::rows(FEW, description.features.len()));
+        std::fs::write(&model, file.bytes())?;
+        let rows = Rows(models::rows(FEW, features));
         measurements.extend(measure::measure(&name, &model, &rows, &folder)?);
     }
     ensure!(!measurements.is_empty(), "no model is called {}", parts.join(" or "));

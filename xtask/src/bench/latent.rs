@@ -1,12 +1,20 @@
-//! `cargo xtask bench --latent`: how near fitted posteriors come to known ones.
+//! `cargo xtask bench --latent`: how near fitted posteriors come to known ones, and what latent variable
+//! models reach on a simulated pump and on folders of rows.
+
+mod pump;
+mod sets;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 
+use super::quality::mean;
+use crate::data::Data;
+use crate::host_tool::HostTool;
 use crate::parallel;
 
 /// Of every training.
@@ -30,8 +38,9 @@ enum Bound {
 use Bound::{AtLeast, AtMost, Within};
 
 /// Each figure that has a bound. Gaps are to the log evidence, in nats; an effective share is the
-/// effective sample size over the number of draws.
-const BOUNDS: [(&str, Bound); 15] = [
+/// effective sample size over the number of draws; what models reach on rows is in nats of standardised
+/// rows.
+const BOUNDS: [(&str, Bound); 29] = [
     ("linear_gaussian_flow_gap", AtMost(0.02)),
     ("linear_gaussian_diagonal_gap", Within(0.78, 0.82)),
     ("banana_posterior_flow_gap", AtMost(0.025)),
@@ -47,6 +56,20 @@ const BOUNDS: [(&str, Bound); 15] = [
     ("schools_non_centred_gap", AtMost(0.02)),
     ("schools_non_centred_effective_share", AtLeast(0.9)),
     ("schools_centred_gap", AtMost(0.15)),
+    ("digits64_elbo", AtLeast(-58.0)),
+    ("skab_valve1_raw_elbo", AtLeast(-8.5)),
+    ("pendigits_flow_posterior_gain", AtLeast(0.35)),
+    ("gas_turbine_flow_posterior_gain", AtLeast(0.15)),
+    ("pendigits_bound_128", AtLeast(-4.8)),
+    ("pendigits_bound_least_rise", AtLeast(0.0)),
+    ("mean_auroc", AtLeast(0.86)),
+    ("pump_adjusted_rand_index", AtLeast(0.95)),
+    ("pump_mixture_prior_gain", AtLeast(0.4)),
+    ("binary_digits64_elbo", AtLeast(-20.0)),
+    ("annthyroid_device_equals_host", AtLeast(1.0)),
+    ("pendigits_device_equals_host", AtLeast(1.0)),
+    ("skab_valve1_raw_device_equals_host", AtLeast(1.0)),
+    ("digits64_device_equals_host", AtLeast(1.0)),
 ];
 
 impl Bound {
@@ -69,19 +92,33 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Fits the known posteriors with each seed, tells the figures in a table, and leaves them in
-/// `target/bench/latent.json`.
-pub fn run() -> Result<()> {
+/// One training, and what is asked of it.
+enum Job<'a> {
+    Known,
+    Pump,
+    Rows(&'a Data),
+    Binary(&'a Data),
+    Device(&'a Data),
+}
+
+/// Fits the known posteriors and trains on the pump and on each of `folders` with each seed, tells the
+/// figures in a table, and leaves them in `target/bench/latent.json`.
+pub fn run(folders: &[PathBuf], train: &[String]) -> Result<()> {
+    let sets = folders.iter().map(|folder| Data::with_anomalies(folder));
+    let sets: Vec<Data> = sets.collect::<Result<_>>()?;
     println!("building the known posteriors (minutes, the first time)");
     let mut build = Command::new("cargo");
     build.args(["build", "--release", "--package", "flowlet-tools", "--example", EXAMPLE]);
     crate::run(build.current_dir(crate::root()))?;
+    let flowlet = HostTool::build()?;
     let results = crate::results("bench")?.join("latent.json");
+    let folder = crate::results("bench/latent")?;
+    let jobs = SEEDS.iter().flat_map(|seed| jobs(&sets).map(move |job| (job, *seed)));
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     parallel::each(
-        SEEDS.to_vec(),
-        |seed| known_posteriors(*seed),
-        |seed, own| {
+        jobs.collect(),
+        |(job, seed)| measure(job, *seed, &flowlet, train, &folder),
+        |(_, seed), own| {
             match own {
                 Ok(own) => {
                     println!("seed {seed}: {} figures", own.len());
@@ -97,9 +134,51 @@ pub fn run() -> Result<()> {
             Ok(())
         },
     )?;
+    rows.extend(SEEDS.iter().filter_map(|seed| mean_auroc(&rows, *seed)).collect::<Vec<_>>());
+    rows.sort_by(|a, b| (&a.name, a.seed).cmp(&(&b.name, b.seed)));
+    crate::write_json(&results, &serde_json::json!({ "rows": rows }))?;
     println!("{}\nwritten: {}", table(&rows), results.display());
-    ensure!(failures.is_empty(), "no result for the seeds {}", failures.join(", "));
+    ensure!(failures.is_empty(), "a training failed with the seeds {}", failures.join(", "));
     Ok(())
+}
+
+/// All trainings of one seed.
+fn jobs(sets: &[Data]) -> impl Iterator<Item = Job<'_>> {
+    let of_set = |data| {
+        let name = &data_name(data);
+        let binary = (*name == sets::BINARY).then_some(Job::Binary(data));
+        let device = sets::ON_THE_DEVICE.contains(name).then_some(Job::Device(data));
+        [Some(Job::Rows(data)), binary, device].into_iter().flatten()
+    };
+    [Job::Known, Job::Pump].into_iter().chain(sets.iter().flat_map(of_set))
+}
+
+fn data_name(data: &Data) -> &str {
+    &data.name
+}
+
+fn measure(
+    job: &Job,
+    seed: u64,
+    flowlet: &HostTool,
+    train: &[String],
+    folder: &Path,
+) -> Result<Vec<Row>> {
+    let figures = match job {
+        Job::Known => return known_posteriors(seed),
+        Job::Pump => pump::measure(flowlet, seed, train, folder)?,
+        Job::Rows(data) => sets::measure(flowlet, data, seed, train, folder)?,
+        Job::Binary(data) => sets::measure_binary(flowlet, data, seed, train, folder)?,
+        Job::Device(data) => sets::compare(flowlet, data, seed, train, folder)?,
+    };
+    Ok(figures.into_iter().map(|(name, value)| Row { name, seed, value }).collect())
+}
+
+/// Over all sets.
+fn mean_auroc(rows: &[Row], seed: u64) -> Option<Row> {
+    let own = rows.iter().filter(|row| row.seed == seed && row.name.ends_with("_auroc"));
+    let value = mean(own.map(|row| row.value))?;
+    Some(Row { name: "mean_auroc".into(), seed, value })
 }
 
 /// The host tool's example that fits them.

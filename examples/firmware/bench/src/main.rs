@@ -52,9 +52,17 @@ fn measured_from_bytes(bytes: &'static [u8]) -> Result<Detector, Error> {
     Detector::from_bytes(bytes)
 }
 
+#[cfg(not(latent))]
 #[inline(never)]
 fn measured_log_density(flow: &Detector, x: &X, context: &Context) -> Result<f32, Error> {
     flow.given(context).log_density(x)
+}
+
+/// Of a latent model, which has no log-density.
+#[cfg(latent)]
+#[inline(never)]
+fn measured_encode(latent: &Detector, x: &X, context: &Context) -> Result<[f32; LATENTS], Error> {
+    latent.given(context).encode(x)
 }
 
 #[inline(never)]
@@ -79,17 +87,26 @@ fn main() -> ! {
         && rows.read_exact(given.as_flattened_mut()).is_ok()
     {
         (x, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
-        if measured_log_density(&flow, black_box(&x), black_box(&context)).is_err() {
+        if measured_score(&flow, black_box(&x), black_box(&context)).is_err() {
             fail("a row is refused");
         }
-        touch(measured_score(&flow, black_box(&x), black_box(&context)));
+        #[cfg(not(latent))]
+        touch(measured_log_density(&flow, black_box(&x), black_box(&context)));
+        #[cfg(latent)]
+        touch(measured_encode(&flow, black_box(&x), black_box(&context)));
         touch(measured_sample(&flow, &mut random, &context));
     }
 
     let peak = peak_stack(|| touch(measured_from_bytes(black_box(bytes))));
     println!("stack from_bytes {peak}");
+    #[cfg(not(latent))]
     let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x), &context)));
+    #[cfg(not(latent))]
     println!("stack log_density {peak}");
+    #[cfg(latent)]
+    let peak = peak_stack(|| touch(measured_encode(&flow, black_box(&x), &context)));
+    #[cfg(latent)]
+    println!("stack encode {peak}");
     let peak = peak_stack(|| touch(measured_score(&flow, black_box(&x), &context)));
     println!("stack score {peak}");
     let peak = peak_stack(|| touch(measured_sample(&flow, &mut random, &context)));

@@ -82,7 +82,41 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     let degrees = Degrees { features: black_box(9), context: black_box(0) };
     let (layer, width) = (black_box(0), black_box(64));
     black_box(degrees.units(layer, width, degrees.degree(layer, width, black_box(3))));
+    #[cfg(feature = "latent")]
+    latent::<M>(bytes)?;
     Ok(flow.score(&x)? + flow.log_density(&x)?)
+}
+
+/// Every function of a latent model.
+#[cfg(feature = "latent")]
+fn latent<M: Math>(bytes: &'static [u8]) -> Result<(), Error> {
+    let (x, z, context) = (black_box([0.5; 9]), black_box([0.5; 4]), black_box([0.5; 3]));
+    let mut random = ChaCha8Rng::seed_from_u64(black_box(0));
+    let latent = match black_box(true) {
+        true => flowlet::Latent::<9, 4, 64, M>::from_bytes(bytes)?,
+        false => flowlet::Latent::<9, 4, 64, M>::from_slot(bytes)?,
+    };
+    latent.expect_features(black_box(&["a"; 9]))?;
+    black_box((latent.self_test()?, latent.threshold(), latent.offset(black_box(11))));
+    black_box((latent.score(&x)?, latent.is_anomaly(&x)?, latent.terms(&x)?.log_weight()));
+    black_box((latent.encode(&x)?, latent.decode(&z)?, latent.deviations(&z)?));
+    black_box((latent.residuals(&x)?, latent.bound(&x)?, latent.log_weight(&x, &z)?));
+    black_box((latent.mode::<3>(&x)?, latent.sample(&mut random, black_box(1.0))?));
+    let given = flowlet::Latent::<9, 4, 64, M, 3>::from_bytes(bytes)?;
+    given.expect_context(black_box(&["a"; 3]))?;
+    let at = given.given(&context);
+    black_box((at.score(&x)?, at.mode::<3>(&x)?, at.sample(&mut random, black_box(1.0))?));
+    let model = latent.model();
+    black_box((model.multiply_adds(), model.multiply_adds_of_a_point(), model.parameters()));
+    black_box((model.likelihood(), model.summary(), model.modes(), model.points()));
+    black_box((model.point(black_box(7)), model.step(black_box(7)), model.provenance()));
+    model.feature_names().chain(model.context_names()).for_each(touch);
+    model.cargo_features().for_each(touch);
+    model.standardisations().chain(model.context_standardisations()).for_each(touch);
+    model.encoder_hidden().chain(model.decoder_hidden()).for_each(touch);
+    view(model.posterior());
+    view(model.prior());
+    Ok(())
 }
 
 /// Every view of a flow.
