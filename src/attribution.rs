@@ -52,7 +52,7 @@ impl<'m> Quantiles<'m> {
         let own = Self { count, values: bytemuck::must_cast_slice(values) };
         let is_usable = |feature: &usize| {
             let values = own.of(*feature);
-            // `is_sorted` of a slice leaves a panic that a device would link.
+            // The standard library's `is_sorted` keeps a panic.
             let mut pairs = values.iter().zip(values.iter().skip(1));
             values.iter().all(|value| value.is_finite()) && pairs.all(|(low, high)| low <= high)
         };

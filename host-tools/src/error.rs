@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::family::Image;
+use crate::family::{Family, Image};
 use crate::message::{self, excerpt};
 use crate::rows::cell::CellFault;
 use crate::rows::fault::LineFault;
@@ -212,6 +212,63 @@ pub enum Error {
         learning_rate: f64,
         /// Epochs run.
         epochs: usize,
+    },
+    /// A posterior cannot be fitted without layers.
+    #[error(
+        "{family} has no layers to fit to a posterior; take real-nvp, glow, maf, iaf, spline-coupling or spline-autoregressive"
+    )]
+    NoLayers {
+        /// What was asked for.
+        family: Family,
+    },
+    /// A posterior cannot be fitted over a base whose draws have no gradient.
+    #[error(
+        "a posterior cannot be fitted over a mixture, whose choice of a component has no gradient; take a standard normal or a Student-t base"
+    )]
+    NoReparameterisation,
+    /// One parameter, or more than a model holds.
+    #[error("the density has {parameters} parameter{}; a flow takes 2 to {}", if *parameters == 1 { "" } else { "s" }, flowlet::MAX_FEATURES)]
+    Parameters {
+        /// Its parameters.
+        parameters: usize,
+    },
+    /// A centre and a scale for other than the parameters, or a scale that is none.
+    #[error(
+        "the standardisation of the density must hold a centre and a positive scale for each of its {parameters} parameters"
+    )]
+    Standardisation {
+        /// Its parameters.
+        parameters: usize,
+    },
+    /// A gradient that was no number, step after step.
+    #[error(
+        "the loss of steps {first} to {last} is no finite number: the density to fit must be finite for every finite row, and the learning rate (it is {learning_rate}) may be too high"
+    )]
+    NoGradient {
+        /// The first such step, from 1.
+        first: usize,
+        /// The last one.
+        last: usize,
+        /// The learning rate at the start.
+        learning_rate: f64,
+    },
+    /// Too few draws to judge a fitted flow by, or to fit it with.
+    #[error("{draws} draws are too few: a step takes at least 1, and judging at least {minimum}")]
+    FewDraws {
+        /// Those asked for.
+        draws: usize,
+        /// Those that are needed to judge.
+        minimum: usize,
+    },
+    /// Draws that cannot be judged.
+    #[error(
+        "the log-density at draw {draw} of the fitted flow is {value}: the density to fit must be finite for every finite row"
+    )]
+    Weight {
+        /// Its number, from 0.
+        draw: usize,
+        /// What it came to.
+        value: f64,
     },
     /// No mixture of Gaussians fits.
     #[error(

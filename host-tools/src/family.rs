@@ -405,15 +405,16 @@ pub(crate) fn given(context: Option<&Tensor<2>>, values: Tensor<2>) -> Tensor<2>
     }
 }
 
-/// Moves every weight of `module` to `decay` of itself and the rest of `other`'s.
-pub(crate) fn average<T: Module>(module: &mut T, other: &T, decay: f64) {
+/// Moves every weight of a module to `decay` of itself and the rest of `other`'s, which is built
+/// alike.
+pub fn average<M: Module>(module: &mut M, other: &M, decay: f64) {
     let mut weights = Weights(Vec::new());
     other.visit(&mut weights);
     let mut mix = Mix { others: weights.0.into_iter(), decay };
     *module = module.clone().map(&mut mix);
 }
 
-/// All weights of a flow, in the order of its fields, flattened.
+/// All weights of a module, in the order of its fields, flattened.
 struct Weights(Vec<Tensor<1>>);
 
 impl ModuleVisitor for Weights {
@@ -422,7 +423,7 @@ impl ModuleVisitor for Weights {
     }
 }
 
-/// Mixes the weights of a flow with those of another.
+/// Mixes the weights of a module with those of another.
 struct Mix {
     others: std::vec::IntoIter<Tensor<1>>,
     decay: f64,
@@ -431,7 +432,7 @@ struct Mix {
 impl ModuleMapper for Mix {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let own = param.val();
-        let other = self.others.next().expect("flows of one architecture");
+        let other = self.others.next().expect("modules of one architecture");
         let other = other.reshape(own.dims());
         Param::from_tensor(own * self.decay + other * (1.0 - self.decay))
     }

@@ -30,14 +30,14 @@ pub struct Arguments {
     /// after the other, and tell how detection changes.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     glitch: bool,
-    /// Train latent variable models on every folder of --data for each seed, on a simulated pump and on
-    /// binary digits, and tell what they reach.
-    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
-    latent: bool,
     /// Train the default model on every folder of --data, and tell whether its p-values keep their
     /// promise and whether its alarms blame the feature at fault.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     judgement: bool,
+    /// Fit flows to known posteriors and train latent variable models on a simulated pump and on every
+    /// folder of --data, with three seeds, and tell how near they come and what they reach.
+    #[arg(long, group = "comparison", conflicts_with = "names")]
+    latent: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
@@ -64,9 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { detection: true, detection_options, .. } => {
             detection::run(data, detection_options, train)
         }
-        Arguments { latent: true, detection_options, .. } => {
-            latent::run(data, &detection_options.seeds, train)
-        }
+        Arguments { latent: true, .. } => latent::run(data, train),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),
         Arguments { names, .. } => cost(names).map(drop),

@@ -128,7 +128,8 @@ mod tests {
             "xtask bench --families --data a b --epochs 3 -- --hidden 8",
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
-            "xtask bench --latent --data a b --seeds 0 -- --epochs 3",
+            "xtask bench --latent",
+            "xtask bench --latent --data a b -- --epochs 3",
             "xtask test quick",
         ] {
             assert!(accepts(line), "{line}");
@@ -140,6 +141,9 @@ mod tests {
             "xtask bench --glitch --data a --seeds 0",
             "xtask bench all --detection --data a",
             "xtask bench all --data a",
+            "xtask bench all --latent",
+            "xtask bench --latent --detection --data a",
+            "xtask bench --latent --seeds 1",
             "xtask bench all --seeds 1",
             "xtask bench --detection --data a --epochs 3",
         ] {

@@ -5,7 +5,7 @@ use flowlet::{Calibration, MAX_ENSEMBLE_SCORE, Threshold};
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
-use crate::device::{self, Device};
+use crate::device::{self, BalanceSummary, Device};
 use crate::error::Result;
 use crate::inspect::describe_shares;
 use crate::message::{self, excerpt, word};
@@ -17,6 +17,9 @@ use crate::training::fit::Fitted;
 
 /// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
 const HANDFUL: f64 = 5.0;
+
+/// Share of the log-determinant's deviation that the base's is, below which operating points differ.
+const OPERATING_POINTS: f32 = 0.3;
 
 /// Says what is odd about the options and the names of the columns.
 pub fn warn(job: &Job) {
@@ -60,6 +63,26 @@ fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
             "a handful of rows decides the threshold: {held_out} are left for it, of which a \
              false-alarm rate of {rate} lets {:.0} score higher; {steadier} would make it steady",
             held_out as f64 * rate
+        );
+    }
+}
+
+/// Says where the density of normal rows differs so much that it says little of their kind.
+fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
+    let ratio = |own: &BalanceSummary| own.base_deviation / own.log_det_jacobian_deviation;
+    let least = balances.iter().map(ratio).fold(f32::INFINITY, f32::min);
+    if least < OPERATING_POINTS {
+        let columns = job.rows.split.training.names.len() - job.context;
+        log::warn!(
+            "the density of normal rows differs by operating point: its log-determinant varies {:.1} \
+             times as much as the base's log-density. The balanced score allows for it, a threshold on \
+             the log-density would not{}",
+            1.0 / least,
+            if job.context == 0 && columns > 2 {
+                "; a column that sets the operating point may be a --context"
+            } else {
+                ""
+            }
         );
     }
 }
@@ -124,6 +147,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
             );
         }
     }
+    warn_of_operating_points(job, &summary.balances);
     off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

@@ -35,7 +35,7 @@ impl Fit {
     /// than [`FEWEST`], to a value that is negative or not finite, or where a quarter of them are 0.
     ///
     /// The empirical Bayes estimate of Zhang and Stephens (2009, "A New and Efficient Estimation
-    /// Method for the Generalized Pareto Distribution", eq. 6 to 8): b = -k / sigma is averaged over a
+    /// Method for the Generalized Pareto Distribution"): b = -k / sigma is averaged over a
     /// grid, each point weighted by its profile likelihood, on which the best k given b has a closed
     /// form.
     pub fn new(exceedances: &[f64]) -> Option<Self> {

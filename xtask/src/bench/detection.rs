@@ -13,12 +13,23 @@ use crate::data::Data;
 use crate::host_tool::HostTool;
 use crate::parallel;
 
+/// The models of `--compare`, the default one first, and how each is trained.
+const MODELS: [(&str, &str); 4] = [
+    ("default", ""),
+    ("default, by its log-density", "--score log-density"),
+    ("one flow", "--family real-nvp"),
+    ("Gaussian mixture", "--family gmm"),
+];
+
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
     /// Seeds to train with.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "comparison", conflicts_with_all = ["names", "families", "glitch", "judgement"])]
-    pub(super) seeds: Vec<u64>,
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
+    seeds: Vec<u64>,
+    /// Train further models beside the default one.
+    #[arg(long, requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
+    compare: bool,
     /// What other detectors reach, as {"SET": {"baselines": {"DETECTOR": {"auroc": 0.9}}}}.
     #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
     baselines: Option<PathBuf>,
@@ -28,7 +39,10 @@ pub struct Options {
 #[derive(Serialize)]
 struct Row {
     name: String,
+    model: &'static str,
     seed: u64,
+    flash_bytes: f64,
+    multiply_adds: f64,
     #[serde(flatten)]
     quality: Quality,
 }
@@ -54,34 +68,51 @@ pub fn run(folders: &[PathBuf], options: &Options, train: &[String]) -> Result<(
     let flowlet = HostTool::build()?;
     let results = crate::results("bench")?.join("detection.json");
     let models = crate::results("bench/detection")?;
-    let jobs = sets.iter().flat_map(|data| options.seeds.iter().map(move |seed| (data, *seed)));
+    let compared = if options.compare { &MODELS[..] } else { &MODELS[..1] };
+    let seeds = || options.seeds.iter().copied();
+    let of_set =
+        |data| compared.iter().flat_map(move |model| seeds().map(move |seed| (data, *model, seed)));
+    let jobs = sets.iter().flat_map(of_set);
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     parallel::each(
         jobs.collect(),
-        |(data, seed)| {
-            let model = models.join(format!("{}-{seed}.flow", data.name));
-            let train = [&crate::words(&format!("--seed {seed}")), train].concat();
+        |(data, (name, own), seed)| {
+            let model = models.join(format!("{}-{name}-{seed}.flow", data.name));
+            let train = [&crate::words(&format!("--seed {seed} {own}")), train].concat();
             flowlet.train_quietly(&data.training, Some(&data.validation), &train, &model)?;
-            Quality::of(&flowlet, &data.test, &model)
+            let summary = flowlet.inspect(&model)?;
+            let figure = |key: &str| summary[key].as_f64().context("inspect tells it");
+            anyhow::Ok(Row {
+                name: data.name.clone(),
+                model: name,
+                seed: *seed,
+                flash_bytes: figure("flash_bytes")?,
+                multiply_adds: figure("multiply_adds")?,
+                quality: Quality::of(&flowlet, &data.test, &model)?,
+            })
         },
-        |(data, seed), quality| {
-            let name = data.name.clone();
-            match quality {
-                Ok(quality) => {
-                    println!("{name}, seed {seed}: {quality}");
-                    rows.push(Row { name, seed, quality });
+        |(data, (name, _), seed), row| {
+            let job = format!("{}, {name}, seed {seed}", data.name);
+            match row {
+                Ok(row) => {
+                    println!("{job}: {}", row.quality);
+                    rows.push(row);
                     crate::write_json(&results, &serde_json::json!({ "rows": rows }))
                 }
                 Err(error) => {
-                    println!("{name}, seed {seed}: {error:#}");
-                    failures.push(format!("{name}, seed {seed}"));
+                    println!("{job}: {error:#}");
+                    failures.push(job);
                     Ok(())
                 }
             }
         },
     )?;
-    println!("{}\nwritten: {}", table(&sets, &rows, &baselines), results.display());
+    println!("{}", table(&sets, &rows, &baselines));
+    if options.compare {
+        println!("{}", comparison(&rows, &options.seeds));
+    }
+    println!("written: {}", results.display());
     ensure!(failures.is_empty(), "no result for {}", failures.join("; "));
     Ok(())
 }
@@ -124,7 +155,9 @@ fn table(sets: &[Data], rows: &[Row], baselines: &BTreeMap<String, Baselines>) -
     // Each set's means, and a column for each detector.
     let mut figures: Vec<Vec<Option<f64>>> = Vec::new();
     for data in sets {
-        let of_set: Vec<&Row> = rows.iter().filter(|row| row.name == data.name).collect();
+        let [(default, _), ..] = MODELS;
+        let is_own = |row: &&Row| row.name == data.name && row.model == default;
+        let of_set: Vec<&Row> = rows.iter().filter(is_own).collect();
         let qualities: Vec<Quality> = of_set.iter().map(|row| row.quality).collect();
         let known = |name: &&String| baselines.get(&data.name)?.get(*name).copied();
         let others = detectors.iter().map(known);
@@ -139,6 +172,45 @@ fn table(sets: &[Data], rows: &[Row], baselines: &BTreeMap<String, Baselines>) -
     let columns = Quality::FIGURES + detectors.len();
     let means = (0..columns).map(|column| mean(figures.iter().filter_map(|row| row[column])));
     table.add_row(cells("mean", "", &means.collect::<Vec<_>>()));
+    table
+}
+
+/// Each model's means over the sets and seeds, and from seed to seed the lowest and highest mean AUROC
+/// of the sets.
+fn comparison(rows: &[Row], seeds: &[u64]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header([
+        "model",
+        "AUROC",
+        "average precision",
+        "detected",
+        "false alarms",
+        "AUROC from seed to seed",
+        "flash, bytes",
+        "multiply-adds",
+    ]);
+    for (model, _) in MODELS {
+        let of_model: Vec<&Row> = rows.iter().filter(|row| row.model == model).collect();
+        let qualities: Vec<Quality> = of_model.iter().map(|row| row.quality).collect();
+        let figures = Quality::means(&qualities).into_iter().map(number);
+        let of_seed = |seed: &u64| {
+            let of_seed = of_model.iter().filter(|row| row.seed == *seed);
+            mean(of_seed.filter_map(|row| row.quality.auroc))
+        };
+        let of_seeds: Vec<f64> = seeds.iter().filter_map(of_seed).collect();
+        let lowest = of_seeds.iter().copied().reduce(f64::min);
+        let highest = of_seeds.iter().copied().reduce(f64::max);
+        let whole = |figure: fn(&Row) -> f64| {
+            mean(of_model.iter().map(|row| figure(row)))
+                .map_or("-".into(), |own| format!("{own:.0}"))
+        };
+        let mut cells = vec![model.to_owned()];
+        cells.extend(figures);
+        cells.push(format!("{} to {}", number(lowest), number(highest)));
+        cells.extend([whole(|row| row.flash_bytes), whole(|row| row.multiply_adds)]);
+        table.add_row(cells);
+    }
     table
 }
 

@@ -47,8 +47,8 @@ pub fn measure(flowlet: &HostTool, seed: u64, train: &[String], folder: &Path) -
         }
     }
     Ok(vec![
-        ("pump/adjusted Rand index".into(), index),
-        ("pump/gain of the mixture prior".into(), bounds[1] - bounds[0]),
+        ("pump_adjusted_rand_index".into(), index),
+        ("pump_mixture_prior_gain".into(), bounds[1] - bounds[0]),
     ])
 }
 

@@ -38,9 +38,9 @@ pub fn measure(
     flowlet.train_quietly(&data.training, Some(&data.validation), &options, &model)?;
     let summary = flowlet.inspect(&model)?;
     let mut figures = Vec::new();
-    let mut add = |what: &str, value: f64| figures.push((format!("{name}/{what}"), value));
+    let mut add = |what: &str, value: f64| figures.push((format!("{name}_{what}"), value));
     if let Some(gain) = summary["provenance"]["flow_posterior_gain"].as_str() {
-        add("gain of the flow posterior", gain.parse()?);
+        add("flow_posterior_gain", gain.parse()?);
     }
     let mut bounds = Vec::new();
     for points in POINTS {
@@ -50,13 +50,13 @@ pub fn measure(
         }
     }
     add("elbo", bounds[0].kept);
-    add("elbo of all rows", bounds[0].all);
+    add("elbo_of_all_rows", bounds[0].all);
     if name == BOUNDS {
         for (points, bound) in POINTS.iter().zip(&bounds) {
-            add(&format!("bound of {points} points"), bound.all);
+            add(&format!("bound_{points}"), bound.all);
         }
         let rises = bounds.windows(2).map(|pair| pair[1].all - pair[0].all);
-        add("least rise of the bound", rises.fold(f64::INFINITY, f64::min));
+        add("bound_least_rise", rises.fold(f64::INFINITY, f64::min));
     }
     let evaluation = flowlet.evaluate(&data.test, &model)?;
     add("auroc", evaluation["auroc"].as_f64().context("evaluate tells the AUROC")?);
@@ -95,8 +95,7 @@ fn bound(
     Ok(Bound { kept: mean(&bounds[bounds.len() / 100..]), all: mean(&bounds) })
 }
 
-/// The share of all numbers that are equal on host and device, of every test row; less than 1 is told as
-/// an error.
+/// 1 where all numbers of every test row are equal on host and device; another is an error.
 pub fn compare(
     flowlet: &HostTool,
     data: &Data,
@@ -109,7 +108,7 @@ pub fn compare(
     let options = crate::words(&format!("--family vae --posterior iaf --seed {seed}"));
     latent::compare(flowlet, data, &[&options, train].concat(), 1, &own)
         .with_context(|| format!("{}, seed {seed}", data.name))?;
-    Ok(vec![(format!("{}/share of equal bits on the device", data.name), 1.0)])
+    Ok(vec![(format!("{}_device_equals_host", data.name), 1.0)])
 }
 
 /// Trains a Bernoulli decoder on the pixels of a set made binary: its bound on validation rows.
@@ -140,5 +139,5 @@ pub fn measure_binary(
     flowlet.train_quietly(&binary.training, Some(&binary.validation), &options, &model)?;
     let summary = flowlet.inspect(&model)?;
     let elbo = bound(flowlet, &summary, &binary, &model, 1, &own)?;
-    Ok(vec![(format!("binary {}/elbo", data.name), elbo.all)])
+    Ok(vec![(format!("binary_{}_elbo", data.name), elbo.all)])
 }
