@@ -15,9 +15,6 @@ use crate::training::calibrate;
 use crate::training::constants;
 use crate::training::fit::Fitted;
 
-/// Held-out rows above the threshold, as many as it should have, so that no handful decides it.
-const HANDFUL: f64 = 5.0;
-
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
 const OPERATING_POINTS: f32 = 0.3;
 
@@ -40,29 +37,32 @@ pub fn warn(job: &Job) {
 /// Says what a false-alarm rate rests on, if that is little.
 fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
     let (held_out, needed) = (threshold.rows as usize, calibrate::rows_needed(rate));
-    let tail = device.calibration().and_then(|calibration| calibration.tail());
-    if let Some(tail) = tail.filter(|_| held_out < needed) {
-        let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
-        let error = two_digits(tail.shape_error);
+    let above = held_out as f64 * rate;
+    if above >= calibrate::HANDFUL {
+        return;
+    }
+    let rests = match device.calibration().and_then(|calibration| calibration.tail()) {
+        Some(tail) => {
+            let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
+            format!(
+                "it follows a tail fitted to the largest of their scores, of shape {:.2} with a standard \
+                 error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
+                tail.shape, tail.shape_error
+            )
+        }
+        None if held_out < needed => "the largest of their scores is taken".into(),
+        None => "a handful of rows decides it".into(),
+    };
+    let steadier = (calibrate::HANDFUL / rate).ceil();
+    if held_out < needed {
         log::warn!(
             "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
-             {needed}: it is extrapolated from the largest of their scores, by a tail of shape {:.2} \
-             with a standard error of {error}; the rate may be from {:.1e} to {:.1e}",
-            tail.shape,
-            low,
-            high
+             {needed}: {rests}; {steadier} would make it steady"
         );
-    } else if held_out < needed {
+    } else {
         log::warn!(
-            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
-             {needed}: the largest of their scores is taken"
-        );
-    } else if (held_out as f64) * rate < HANDFUL {
-        let steadier = (HANDFUL / rate).ceil();
-        log::warn!(
-            "a handful of rows decides the threshold: {held_out} are left for it, of which a \
-             false-alarm rate of {rate} lets {:.0} score higher; {steadier} would make it steady",
-            held_out as f64 * rate
+            "{held_out} rows are left for the threshold, of which a false-alarm rate of {rate} lets \
+             {above:.0} score higher: {rests}; {steadier} would make it steady"
         );
     }
 }

@@ -1,10 +1,10 @@
 //! What scores mean: a table of those of normal rows that training never saw ([`flowlet::Calibration`]).
 
-use flowlet::Tail;
 use flowlet::write::Calibration;
+use flowlet::{Libm, Tail};
 
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rows::dataset::Dataset;
 use crate::training::generalised_pareto::{Fit, GeneralisedPareto};
 
@@ -14,10 +14,10 @@ const ENTRIES: usize = 256;
 const LARGEST: usize = 128;
 
 /// Of the rows, those of the largest scores that a tail is fitted to: a tenth, and not fewer nor more
-/// than these.
-const EXCEEDANCES: (usize, usize) = (20, 500);
-/// Fewest rows for each of them, so that a tail is one.
-const ROWS_PER_EXCEEDANCE: usize = 3;
+/// than these, but of few rows a third.
+const EXCEEDANCES: (usize, usize) = (30, 500);
+/// Fewest rows that a tail is fitted to.
+const FEWEST_ROWS: usize = 60;
 /// A shape closer to 0, or below it, counts as 0: no normal row is then impossible, however far out.
 const SMALLEST_SHAPE: f64 = 0.01;
 
@@ -25,6 +25,26 @@ const SMALLEST_SHAPE: f64 = 0.01;
 /// more rows through.
 pub fn rows_needed(false_alarm_rate: f64) -> usize {
     (1.0 / false_alarm_rate).ceil() as usize - 1
+}
+
+/// Held-out rows that score above a threshold, so many that no handful decides it.
+pub const HANDFUL: f64 = 5.0;
+
+/// The threshold for a false-alarm rate. Where a handful of held-out rows would decide it, it is the
+/// tail's, which a tenth of them decide together; without a tail the largest score where they are too
+/// few for any.
+pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
+    let Some(calibration) = device.calibration() else { return device.threshold_at(rate) };
+    let is_handful = f64::from(calibration.rows()) * f64::from(rate) < HANDFUL;
+    match calibration.tail().filter(|tail| is_handful && rate < tail.share) {
+        Some(tail) => Ok(tail.quantile::<Libm>(rate)),
+        None => match device.threshold_at(rate) {
+            Err(Error::Device(flowlet::Error::FewRows { .. })) => {
+                Ok(calibration.quantiles().last().map_or(f32::MAX, |(score, _)| score))
+            }
+            other => other,
+        },
+    }
 }
 
 /// The scores of held-out rows, none of them below that of the training rows at the same rank, and no
@@ -88,11 +108,11 @@ fn quantiles(ascending: &[f32]) -> Vec<(f32, u32)> {
 /// The tail beyond ascending scores; none where they are few or alike.
 fn tail(ascending: &[f32]) -> Option<Tail> {
     let rows = ascending.len();
-    let (fewest, most) = EXCEEDANCES;
-    let count = (rows / 10).clamp(fewest, most);
-    if rows < ROWS_PER_EXCEEDANCE * count {
+    if rows < FEWEST_ROWS {
         return None;
     }
+    let (fewest, most) = EXCEEDANCES;
+    let count = (rows / 10).clamp(fewest, most).min(rows / 3);
     let (below, above) = ascending.split_at(rows - count);
     let start = *below.last()?;
     let exceedances: Vec<f64> = above.iter().map(|score| f64::from(score - start)).collect();
@@ -127,8 +147,8 @@ pub fn extrapolated_rates(tail: Tail, threshold: f32) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
+    use flowlet::Model;
     use flowlet::write::{Description, Feature, ModelFile};
-    use flowlet::{Libm, Model};
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;

@@ -3,7 +3,7 @@
 use flowlet::write::{self, Calibration, Description, ModelFile};
 
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::escape;
 use crate::rows::dataset::Dataset;
 use crate::rows::split::Split;
@@ -110,17 +110,11 @@ pub fn calibrate(
     let draft = file(None);
     let mut device = device::open(&draft, "the trained model")?;
     let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
-    let largest = calibration.quantiles.last().map_or(f32::MAX, |(score, _)| *score);
-    let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, largest)).collect();
+    let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, 0.0)).collect();
     let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
     let device = device::open(&draft, "the trained model")?;
     for (rate, threshold) in &mut thresholds {
-        match device.threshold_at(*rate) {
-            Ok(score) => *threshold = score,
-            // Rows are too few for the rate: the user is told, and the largest score stays.
-            Err(Error::Device(flowlet::Error::FewRows { .. })) => {}
-            Err(error) => return Err(error),
-        }
+        *threshold = calibrate::threshold(&*device, *rate)?;
     }
     Ok(Calibration { thresholds, ..calibration })
 }
