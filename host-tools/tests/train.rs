@@ -428,8 +428,8 @@ fn samples_score_like_the_rows() {
     assert!(alarms("hot.csv") > alarms("samples.csv") + 100);
 }
 
-/// Of rows in which one feature takes the value of another row, most of the alarms blame it; p-values
-/// are small just where there is an alarm, and thresholds rise as their rates fall.
+/// Of rows in which one feature is far off, most of the alarms blame it; p-values are small where there
+/// is an alarm, and thresholds rise as their rates fall.
 #[test]
 fn an_alarm_blames_the_feature_at_fault() {
     let folder = Folder::new();
@@ -437,7 +437,7 @@ fn an_alarm_blames_the_feature_at_fault() {
     let rates = "0.01,0.1,0.00001";
     let train = format!("train moons.csv -o new.flow --epochs 30 --false-alarm-rate {rates}");
     let said = folder.accepted(&train);
-    assert!(said.contains("extrapolated from the largest"), "{said}");
+    assert!(said.contains("follows a tail fitted to the largest"), "{said}");
     let inspected: serde_json::Value =
         serde_json::from_str(&folder.accepted("inspect new.flow --json")).unwrap();
     let thresholds = inspected["thresholds"].as_array().unwrap().iter();
@@ -457,7 +457,8 @@ fn an_alarm_blames_the_feature_at_fault() {
     for line in lines {
         let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
         let [_, _, anomaly, p_value, speed, current] = cells[..] else { panic!("{line}") };
-        assert_eq!(anomaly == 1.0, p_value <= 0.01, "{line}");
+        // The threshold of 200 rows is the tail's, near what the p-values say.
+        assert!(if anomaly == 1.0 { p_value < 0.03 } else { p_value > 0.003 }, "{line}");
         assert!(speed >= 0.0 && current >= 0.0);
         if anomaly == 1.0 {
             alarms += 1;
