@@ -14,9 +14,8 @@ use crate::rows::table::Table;
 /// Score the rows of a CSV file.
 ///
 /// Writes the columns log_density (nats, raw units), score (what the row is judged by, higher is less
-/// normal), anomaly (1 where the score is above the model's threshold) and p_value (share of normal
-/// rows that score as high, at most); the last two are empty where the model has no calibration. Columns are
-/// matched by name, others are ignored, and rows are read as they come, so that a file may be
+/// normal) and anomaly (1 where the score is above the model's threshold, empty where the model has
+/// none). Columns are matched by name, others are ignored, and rows are read as they come, so that a file may be
 /// larger than memory. Numbers are written so that they read back to the same bits.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
@@ -37,6 +36,10 @@ pub struct Arguments {
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
+    /// Add a column p_value: share of normal rows that score as high, at most; empty where the model has
+    /// no calibration.
+    #[arg(long)]
+    p_value: bool,
     /// Add a column attribution_FEATURE for each feature: by how much its value raises the score, over
     /// the best that it could be in this row.
     #[arg(long)]
@@ -75,7 +78,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(threshold) => u8::from(score > threshold.score).to_string(),
             None => String::new(),
         };
-        let judged = [score.to_string(), anomaly, p_value];
+        let p_value = arguments.p_value.then_some(p_value);
+        let judged = [score.to_string(), anomaly].into_iter().chain(p_value);
         match device.latent() {
             None => {
                 let mut cells = vec![device.log_density(&row)?.to_string()];
@@ -86,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 output.row(cells)?;
             }
             Some(latent) => {
-                output.row(judged.into_iter().chain(questions.answers(latent, &row)?))?;
+                output.row(judged.chain(questions.answers(latent, &row)?))?;
             }
         }
     }
@@ -94,9 +98,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     output.finish()
 }
 
-/// What is asked of a latent model besides the score; of a flow nothing.
+/// What is asked of a model besides the score and the alarm; of a flow no more than a p-value.
 struct Questions {
     is_latent: bool,
+    p_value: bool,
     modes: usize,
     points: Option<usize>,
 }
@@ -107,10 +112,11 @@ impl Questions {
         let path = arguments.model.display().to_string();
         let points = arguments.bound.map(usize::from);
         let Some(latent) = device.latent() else {
+            let p_value = arguments.p_value;
             return match (arguments.modes, points) {
                 (true, _) => Err(Error::NoLatents { path, what: "modes" }),
                 (_, Some(_)) => Err(Error::NoLatents { path, what: "bound" }),
-                (false, None) => Ok(Self { is_latent: false, modes: 0, points }),
+                (false, None) => Ok(Self { is_latent: false, p_value, modes: 0, points }),
             };
         };
         if arguments.attribution {
@@ -131,11 +137,12 @@ impl Questions {
                 format!("holds {held} points, --bound asks for {asked}: train it with --points");
             return Err(Error::LatentLacks { path, what });
         }
-        Ok(Self { is_latent: true, modes, points })
+        Ok(Self { is_latent: true, p_value: arguments.p_value, modes, points })
     }
 
     fn header(&self) -> Vec<String> {
-        let judged = ["score", "anomaly", "p_value"].map(String::from);
+        let judged = ["score", "anomaly"].into_iter().chain(self.p_value.then_some("p_value"));
+        let judged = judged.map(String::from);
         if !self.is_latent {
             return ["log_density".to_owned()].into_iter().chain(judged).collect();
         }

@@ -77,9 +77,10 @@ impl HostTool {
         Ok(serde_json::from_slice(&crate::read(&mut evaluate)?)?)
     }
 
-    /// The scores of the rows of `test`, which are left in `file` too.
+    /// The scores of the rows of `test`, which are left in `file` too, with their p-values.
     pub fn score(&self, test: &Path, model: &Path, file: &Path) -> Result<Vec<f32>> {
-        crate::run(self.verb("score").arg(model).arg(test).arg("--output").arg(file))?;
+        let mut score = self.verb("score");
+        crate::run(score.arg(model).arg(test).arg("--p-value").arg("--output").arg(file))?;
         data::read_column(file, "score")
     }
 

@@ -42,11 +42,14 @@ fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
         return;
     }
     let rests = match device.calibration().and_then(|calibration| calibration.tail()) {
+        Some(_) if calibrate::is_within_reach(threshold.rows, rate) => {
+            "it follows an exponential tail fitted to the largest of their scores".into()
+        }
         Some(tail) => {
             let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
             format!(
-                "it follows a tail fitted to the largest of their scores, of shape {:.2} with a standard \
-                 error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
+                "it is extrapolated along a tail fitted to the largest of their scores, of shape {:.2} \
+                 with a standard error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
                 tail.shape, tail.shape_error
             )
         }

@@ -20,6 +20,9 @@ const EXCEEDANCES: (usize, usize) = (30, 500);
 const FEWEST_ROWS: usize = 60;
 /// A shape closer to 0, or below it, counts as 0: no normal row is then impossible, however far out.
 const SMALLEST_SHAPE: f64 = 0.01;
+/// A threshold follows the shape of the tail only where the rows are fewer than this share of those that
+/// the rate needs: within their reach, the shape would move it more than it says.
+const REACH: f64 = 0.5;
 
 /// Rows from which on `false_alarm_rate` can be met: with fewer, even the largest score lets
 /// more rows through.
@@ -30,13 +33,22 @@ pub fn rows_needed(false_alarm_rate: f64) -> usize {
 /// Held-out rows that score above a threshold, so many that no handful decides it.
 pub const HANDFUL: f64 = 5.0;
 
-/// The threshold for a false-alarm rate. Where a handful of held-out rows would decide it, it is the
-/// tail's, which a tenth of them decide together; without a tail the largest score where they are too
-/// few for any.
+/// Whether a threshold for `rate` is within reach of so many held-out rows.
+pub fn is_within_reach(rows: u32, rate: f64) -> bool {
+    f64::from(rows) >= REACH * rows_needed(rate) as f64
+}
+
+/// The threshold for a false-alarm rate. Where a handful of held-out rows would decide it, it is that of
+/// an exponential tail, which the largest tenth of them decide together, and beyond their reach that of
+/// the generalised Pareto tail in the file; without a tail the largest score where they are too few.
 pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
     let Some(calibration) = device.calibration() else { return device.threshold_at(rate) };
     let is_handful = f64::from(calibration.rows()) * f64::from(rate) < HANDFUL;
     match calibration.tail().filter(|tail| is_handful && rate < tail.share) {
+        Some(tail) if is_within_reach(calibration.rows(), f64::from(rate)) => {
+            let scale = mean_excess(&calibration, tail.start);
+            Ok(Tail { shape: 0.0, scale, ..tail }.quantile::<Libm>(rate))
+        }
         Some(tail) => Ok(tail.quantile::<Libm>(rate)),
         None => match device.threshold_at(rate) {
             Err(Error::Device(flowlet::Error::FewRows { .. })) => {
@@ -45,6 +57,20 @@ pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
             other => other,
         },
     }
+}
+
+/// Mean of what scores are above `start`, which is one of them.
+fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> f32 {
+    let (mut sum, mut count, mut left) = (0.0, 0.0, calibration.rows());
+    for (score, above) in calibration.quantiles() {
+        if score > start {
+            let alike = f64::from(left - above);
+            sum += alike * f64::from(score - start);
+            count += alike;
+        }
+        left = above;
+    }
+    (sum / count) as f32
 }
 
 /// The scores of held-out rows, none of them below that of the training rows at the same rank, and no
@@ -117,6 +143,7 @@ fn tail(ascending: &[f32]) -> Option<Tail> {
     let start = *below.last()?;
     let exceedances: Vec<f64> = above.iter().map(|score| f64::from(score - start)).collect();
     let fit = Fit::new(&exceedances)?;
+    let error = fit.standard_error_of_shape().unwrap_or(1.0 / (count as f64).sqrt());
     let GeneralisedPareto { shape, scale } = match fit.distribution {
         heavy if heavy.shape >= SMALLEST_SHAPE => heavy,
         // Of an exponential distribution the most likely scale is the mean.
@@ -124,13 +151,12 @@ fn tail(ascending: &[f32]) -> Option<Tail> {
             GeneralisedPareto { shape: 0.0, scale: exceedances.iter().sum::<f64>() / count as f64 }
         }
     };
-    let shape_error = fit.standard_error_of_shape().unwrap_or(1.0 / (count as f64).sqrt());
     Some(Tail {
         start,
         scale: scale as f32,
         shape: shape as f32,
         share: (count + 1) as f32 / (rows + 1) as f32,
-        shape_error: shape_error as f32,
+        shape_error: error as f32,
     })
 }
 
@@ -155,10 +181,20 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
+    use crate::device;
 
     /// A model that says of scores what these held-out ones do.
     fn file(mut scores: Vec<f32>) -> ModelFile {
         scores.sort_unstable_by(f32::total_cmp);
+        described(&scores, None)
+    }
+
+    /// The same with a tail.
+    fn calibrated(ascending: Vec<f32>) -> ModelFile {
+        described(&ascending, tail(&ascending))
+    }
+
+    fn described(scores: &[f32], tail: Option<Tail>) -> ModelFile {
         let feature = |name: &str| Feature {
             name: name.into(),
             centre: 0.0,
@@ -172,8 +208,8 @@ mod tests {
         let calibration = Calibration {
             rows: scores.len() as u32,
             thresholds: vec![(0.01, 0.0)],
-            quantiles: quantiles(&scores),
-            tail: None,
+            quantiles: quantiles(scores),
+            tail,
         };
         Description {
             features: vec![feature("a"), feature("b")],
@@ -268,6 +304,28 @@ mod tests {
         }
         assert_eq!(tail(&[1.0; 2000]), None);
         assert_eq!(tail(&[1.0, 2.0, 3.0]), None);
+    }
+
+    /// Of 99 rows of a normal distribution the threshold for 1 % is near what it is of all of them,
+    /// 2.33, and no row moves it much.
+    #[test]
+    fn no_row_decides_a_threshold_of_few() {
+        let of = |scores: &[f32]| {
+            let mut scores = scores.to_vec();
+            scores.sort_unstable_by(f32::total_cmp);
+            let file = calibrated(scores);
+            threshold(&*device::open(&file, "few rows").unwrap(), 0.01).unwrap()
+        };
+        for seed in 0..10 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let scores: Vec<f32> = (0..100).map(|_| StandardNormal.sample(&mut random)).collect();
+            let all = of(&scores);
+            assert!((1.8..3.6).contains(&all), "{all}");
+            for row in 0..scores.len() {
+                let without: Vec<f32> = [&scores[..row], &scores[row + 1..]].concat();
+                assert!((of(&without) - all).abs() < 0.4, "{all}, and {} without", of(&without));
+            }
+        }
     }
 
     #[test]
