@@ -283,10 +283,6 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn summary(&self) -> Summary {
         let model = &self.model;
-        let line = |line: &str| {
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            (key.to_string(), value.to_string())
-        };
         Summary {
             features: self.feature_names(),
             context: self.context_names(),
@@ -308,7 +304,7 @@ impl<M: Math> Device for Loaded<'_, M> {
                 .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
-            provenance: model.provenance().lines().map(line).collect(),
+            provenance: facts(model.provenance()),
             latent: None,
         }
     }
@@ -321,6 +317,15 @@ pub(crate) fn summary(member: &Member) -> MemberSummary {
         parameters: member.parameters(),
         multiply_adds: member.multiply_adds(),
     }
+}
+
+/// Key and value of each line of a provenance.
+pub(crate) fn facts(provenance: &str) -> Vec<(String, String)> {
+    let fact = |line: &str| {
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        (key.to_string(), value.to_string())
+    };
+    provenance.lines().map(fact).collect()
 }
 
 fn columns_of<M: Math>(model: &Model<M>) -> Vec<ColumnSummary> {

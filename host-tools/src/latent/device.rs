@@ -9,7 +9,7 @@ use flowlet::{
 };
 use rand::Rng;
 
-use crate::device::{ColumnSummary, Device, MemberSummary, Summary, summary};
+use crate::device::{ColumnSummary, Device, MemberSummary, Summary, facts, summary};
 use crate::error::{Error, Result};
 
 /// What only a latent model can be asked. A row is as for a [`Device`].
@@ -156,10 +156,6 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn summary(&self) -> Summary {
         let model = &self.model;
-        let line = |line: &str| {
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            (key.to_string(), value.to_string())
-        };
         let names = model.feature_names().chain(model.context_names()).enumerate();
         let column = |(index, name): (usize, &str)| ColumnSummary {
             name: name.into(),
@@ -183,7 +179,7 @@ impl<M: Math> Device for Loaded<'_, M> {
             splines: 0,
             ram_bytes: LatentScratch::bytes(features, context, model.latents(), model.width()),
             math: self.math,
-            provenance: model.provenance().lines().map(line).collect(),
+            provenance: facts(model.provenance()),
             latent: Some(LatentSummary {
                 latents: model.latents(),
                 encoder: model.encoder_hidden().collect(),

@@ -11,7 +11,7 @@ use crate::inspect::describe_shares;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
-use crate::training::calibrate;
+use crate::training::calibrate::{self, Basis};
 use crate::training::constants;
 use crate::training::fit::Fitted;
 
@@ -41,11 +41,12 @@ fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
     if above >= calibrate::HANDFUL {
         return;
     }
-    let rests = match device.calibration().and_then(|calibration| calibration.tail()) {
-        Some(_) if calibrate::is_within_reach(threshold.rows, rate) => {
+    let basis = |calibration| Basis::of(&calibration, threshold.false_alarm_rate);
+    let rests = match device.calibration().map_or(Basis::Rows, basis) {
+        Basis::Exponential(_) => {
             "it follows an exponential tail fitted to the largest of their scores".into()
         }
-        Some(tail) => {
+        Basis::Extrapolation(tail) => {
             let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
             format!(
                 "it is extrapolated along a tail fitted to the largest of their scores, of shape {:.2} \
@@ -53,8 +54,8 @@ fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
                 tail.shape, tail.shape_error
             )
         }
-        None if held_out < needed => "the largest of their scores is taken".into(),
-        None => "a handful of rows decides it".into(),
+        Basis::Rows if held_out < needed => "the largest of their scores is taken".into(),
+        Basis::Rows => "a handful of rows decides it".into(),
     };
     let steadier = (calibrate::HANDFUL / rate).ceil();
     if held_out < needed {

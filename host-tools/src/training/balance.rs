@@ -3,10 +3,7 @@
 
 use flowlet::{Balance, Terms};
 
-use crate::device::Device;
-use crate::error::Result;
 use crate::rows::damage::quantile;
-use crate::rows::dataset::Dataset;
 
 /// Of a normal distribution, the distance between the quantiles of a tenth and nine tenths.
 const TENTHS: f64 = 2.563;
@@ -14,10 +11,8 @@ const TENTHS: f64 = 2.563;
 /// log-determinant not at all.
 const SMALLEST: f64 = 0.01;
 
-/// Of each flow over `rows`, which it was not fitted to.
-pub fn of(device: &mut dyn Device, rows: &Dataset) -> Result<Vec<Balance>> {
-    let terms = rows.single_rows().map(|row| device.terms(&row));
-    let terms: Vec<Vec<Terms>> = terms.collect::<Result<_>>()?;
+/// Of each flow, given the terms of all flows at each of some rows that they were not fitted to.
+pub fn of(terms: &[Vec<Terms>]) -> Vec<Balance> {
     let flows = terms.first().map_or(0, Vec::len);
     let balance = |flow: usize| {
         let of = |term: fn(&Terms) -> f32| spread(terms.iter().map(|row| term(&row[flow])));
@@ -30,7 +25,7 @@ pub fn of(device: &mut dyn Device, rows: &Dataset) -> Result<Vec<Balance>> {
         };
         Balance { median: terms(base, log_det_jacobian), deviation: terms(s_b.max(SMALLEST), s_l) }
     };
-    Ok((0..flows).map(balance).collect())
+    (0..flows).map(balance).collect()
 }
 
 /// Median and deviation, which a tenth of the values on either side do not move.

@@ -33,9 +33,28 @@ pub fn rows_needed(false_alarm_rate: f64) -> usize {
 /// Held-out rows that score above a threshold, so many that no handful decides it.
 pub const HANDFUL: f64 = 5.0;
 
-/// Whether a threshold for `rate` is within reach of so many held-out rows.
-pub fn is_within_reach(rows: u32, rate: f64) -> bool {
-    f64::from(rows) >= REACH * rows_needed(rate) as f64
+/// What a threshold rests on.
+#[derive(Clone, Copy, Debug)]
+pub enum Basis {
+    /// The held-out rows themselves.
+    Rows,
+    /// An exponential tail from the start of this one, within the rows' reach.
+    Exponential(Tail),
+    /// The generalised Pareto tail, beyond their reach.
+    Extrapolation(Tail),
+}
+
+impl Basis {
+    /// Of a threshold for `rate`: a tail where a handful of rows would decide it.
+    pub fn of(calibration: &flowlet::Calibration, rate: f32) -> Self {
+        let (rows, single, rate) = (f64::from(calibration.rows()), rate, f64::from(rate));
+        let tail = calibration.tail().filter(|tail| rows * rate < HANDFUL && single < tail.share);
+        match tail {
+            None => Self::Rows,
+            Some(tail) if rows >= REACH * rows_needed(rate) as f64 => Self::Exponential(tail),
+            Some(tail) => Self::Extrapolation(tail),
+        }
+    }
 }
 
 /// The threshold for a false-alarm rate. Where a handful of held-out rows would decide it, it is that of
@@ -43,14 +62,13 @@ pub fn is_within_reach(rows: u32, rate: f64) -> bool {
 /// the generalised Pareto tail in the file; without a tail the largest score where they are too few.
 pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
     let Some(calibration) = device.calibration() else { return device.threshold_at(rate) };
-    let is_handful = f64::from(calibration.rows()) * f64::from(rate) < HANDFUL;
-    match calibration.tail().filter(|tail| is_handful && rate < tail.share) {
-        Some(tail) if is_within_reach(calibration.rows(), f64::from(rate)) => {
+    match Basis::of(&calibration, rate) {
+        Basis::Exponential(tail) => {
             let scale = mean_excess(&calibration, tail.start);
             Ok(Tail { shape: 0.0, scale, ..tail }.quantile::<Libm>(rate))
         }
-        Some(tail) => Ok(tail.quantile::<Libm>(rate)),
-        None => match device.threshold_at(rate) {
+        Basis::Extrapolation(tail) => Ok(tail.quantile::<Libm>(rate)),
+        Basis::Rows => match device.threshold_at(rate) {
             Err(Error::Device(flowlet::Error::FewRows { .. })) => {
                 Ok(calibration.quantiles().last().map_or(f32::MAX, |(score, _)| score))
             }

@@ -1,5 +1,6 @@
 //! From trained flows to the bytes of their file.
 
+use flowlet::Terms;
 use flowlet::write::{self, Calibration, Description, ModelFile};
 
 use crate::device;
@@ -85,17 +86,17 @@ fn quantiles(ascending: &[f64]) -> Vec<f32> {
 fn set_score(description: &mut Description, rows: &Dataset, score: Score) -> Result<()> {
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained flows")?;
+    let terms = rows.single_rows().map(|row| device.terms(&row));
+    let terms: Vec<Vec<Terms>> = terms.collect::<Result<_>>()?;
     let flows = 1 + description.others.len();
     if flows > 1 {
-        let terms = rows.single_rows().map(|row| device.terms(&row));
-        let log_densities = terms.map(|terms| {
-            Ok(terms?.iter().map(|own| f64::from(own.log_density())).collect::<Vec<f64>>())
-        });
-        let log_densities: Vec<Vec<f64>> = log_densities.collect::<Result<_>>()?;
+        let log_densities =
+            |row: &Vec<Terms>| row.iter().map(|own| f64::from(own.log_density())).collect();
+        let log_densities: Vec<Vec<f64>> = terms.iter().map(log_densities).collect();
         description.log_shares = log_shares(&log_densities, flows);
     }
     if score == Score::Balanced {
-        description.balances = balance::of(&mut *device, rows)?;
+        description.balances = balance::of(&terms);
     }
     Ok(())
 }
