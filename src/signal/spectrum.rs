@@ -10,6 +10,9 @@ use super::recipe::Taper;
 /// at 0. None where the slice has another length.
 pub(crate) type Transform = fn(&mut [f32]) -> Option<&mut [Complex32]>;
 
+/// Longest window that this build has a transform for.
+pub(crate) const LONGEST: usize = if cfg!(feature = "signal-4096") { 4096 } else { 1024 };
+
 /// Makes the choice of a transform by its length. Where the length is a constant, no other one is linked.
 macro_rules! transforms {
     ($($(#[$condition:meta])? $length:literal $transform:ident,)*) => {
