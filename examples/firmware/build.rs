@@ -9,7 +9,7 @@ use flowlet::{Error, LatentModel, Libm, Model};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=FLOWLET_MODEL");
-    println!("cargo:rerun-if-changed=../memory.x");
+    println!("cargo:rerun-if-changed=../machines");
     println!("cargo:rustc-link-search={}", memory_map().display());
     println!("cargo:rustc-link-arg=-Tlink.x");
     println!("cargo:rustc-link-arg=--nmagic");
@@ -29,19 +29,14 @@ fn main() {
     fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("detector.rs"), detector).unwrap();
 }
 
-/// Where the linker finds memory.x: that of the workspace, or of QEMU's machine for another core.
+/// Where the linker finds the memory.x of the machine that QEMU has this core on.
 fn memory_map() -> PathBuf {
-    let (flash, ram) = match &env::var("TARGET").unwrap()[..] {
-        // microbit
-        "thumbv6m-none-eabi" => ("0x00000000, LENGTH = 256K", "0x20000000, LENGTH = 16K"),
-        // mps2-an505
-        "thumbv8m.main-none-eabihf" => ("0x10000000, LENGTH = 4M", "0x38000000, LENGTH = 4M"),
-        _ => return fs::canonicalize("..").unwrap(),
+    let machine = match &env::var("TARGET").unwrap()[..] {
+        "thumbv6m-none-eabi" => "microbit",
+        "thumbv8m.main-none-eabihf" => "mps2-an505",
+        _ => "mps2-an386",
     };
-    let folder = PathBuf::from(env::var("OUT_DIR").unwrap());
-    let map = format!("MEMORY {{ FLASH : ORIGIN = {flash}\n RAM : ORIGIN = {ram} }}\n");
-    fs::write(folder.join("memory.x"), map).unwrap();
-    folder
+    fs::canonicalize("../machines").unwrap().join(machine)
 }
 
 /// The type that fits the model, and its sizes; a latent model sets the cfg `latent` besides.

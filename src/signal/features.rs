@@ -21,14 +21,34 @@ pub struct Samples<'s> {
     pub newer: &'s [f32],
 }
 
-impl<'s> Samples<'s> {
-    /// One channel of `channels`.
-    fn channel(self, channel: usize, channels: usize) -> impl Iterator<Item = f32> + use<'s> {
-        // A recipe has channels, but the compiler cannot know.
-        let of = |piece: &'s [f32]| {
-            piece.get(channel..).unwrap_or_default().iter().step_by(channels.max(1))
-        };
-        of(self.older).chain(of(self.newer)).copied()
+impl Samples<'_> {
+    /// One channel of `channels`, written one sample behind the other.
+    fn copy(self, channel: usize, channels: usize, places: &mut [f32]) {
+        let mut places = places.iter_mut();
+        for piece in [self.older, self.newer] {
+            // A recipe has channels, but the compiler cannot know.
+            let values = piece.chunks_exact(channels.max(1)).map(|sample| sample.get(channel));
+            for (value, place) in values.zip(places.by_ref()) {
+                *place = value.copied().unwrap_or(0.0);
+            }
+        }
+    }
+
+    /// Pearson's correlation of two channels of `channels`.
+    fn correlation(self, [a, b]: [(usize, Range); 2], channels: usize) -> f32 {
+        let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+        for piece in [self.older, self.newer] {
+            for sample in piece.chunks_exact(channels.max(1)) {
+                let [x, y] = [a, b].map(|(channel, Range { mean, inverse })| {
+                    (sample.get(channel).copied().unwrap_or(0.0) - mean) * inverse
+                });
+                aa += x * x;
+                bb += y * y;
+                ab += x * y;
+            }
+        }
+        // A channel that is not constant has a sum of at least 1/2.
+        if aa > 0.0 && bb > 0.0 { (ab / Libm::sqrt(aa * bb)).clamp(-1.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -86,10 +106,7 @@ impl Recipe<'_> {
         let scratch = scratch.get_mut(..self.window()).unwrap_or_default();
         let mut ranges = [Range::default(); MAX_CHANNELS];
         for (channel, range) in ranges.iter_mut().enumerate().take(self.channels()) {
-            for (place, value) in scratch.iter_mut().zip(samples.channel(channel, self.channels()))
-            {
-                *place = value;
-            }
+            samples.copy(channel, self.channels(), scratch);
             let (trend, of_samples) = Trend::of(scratch, self.detrending());
             *range = of_samples;
             let moments = Moments::of(scratch, trend);
@@ -108,10 +125,9 @@ impl Recipe<'_> {
         }
         for (entry, place) in self.entries().zip(row) {
             if let Feature::Correlation { with } = entry.feature {
-                let pair = [entry.channel, with];
-                let ranges = pair.map(|channel| ranges.get(channel).copied().unwrap_or_default());
-                let [a, b] = pair.map(|channel| samples.channel(channel, self.channels()));
-                *place = correlation(a.zip(b), ranges);
+                let pair = [entry.channel, with]
+                    .map(|channel| (channel, ranges.get(channel).copied().unwrap_or_default()));
+                *place = samples.correlation(pair, self.channels());
             }
         }
     }
@@ -250,19 +266,6 @@ impl Moments {
         }
         moments
     }
-}
-
-/// Pearson's correlation of two channels of one window.
-fn correlation(samples: impl Iterator<Item = (f32, f32)>, [a, b]: [Range; 2]) -> f32 {
-    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
-    for (x, y) in samples {
-        let (x, y) = ((x - a.mean) * a.inverse, (y - b.mean) * b.inverse);
-        aa += x * x;
-        bb += y * y;
-        ab += x * y;
-    }
-    // A channel that is not constant has a sum of at least 1/2.
-    if aa > 0.0 && bb > 0.0 { (ab / Libm::sqrt(aa * bb)).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 fn smaller(a: f32, b: f32) -> f32 {
