@@ -93,8 +93,11 @@ impl<'s> Spectrum<'s> {
 
     /// Sum of the powers in `bins`, which start at 1 or later.
     pub fn energy(self, bins: Range<usize>) -> f32 {
-        let sum: f32 =
-            bins.clone().filter(|bin| *bin < self.half()).map(|bin| self.power(bin)).sum();
+        let inner = self.bins.get(bins.start..bins.end.min(self.half())).unwrap_or_default();
+        let mut sum = 0.0;
+        for bin in inner {
+            sum += bin.re;
+        }
         if bins.end > self.half() { sum + self.power(self.half()) } else { sum }
     }
 
