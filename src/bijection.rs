@@ -166,6 +166,16 @@ macro_rules! bijections {
                 }
             }
 
+            /// Whether the context alone decides its log-determinant.
+            pub(crate) fn is_of_context(&self) -> bool {
+                match self {
+                    Self::Coupling(layer) if cfg!(feature = "context") => {
+                        layer.transformed() == Half::Both
+                    }
+                    _ => false,
+                }
+            }
+
             pub(crate) fn width(&self) -> usize {
                 match self { $(Self::$name(layer) => layer.width(),)* }
             }

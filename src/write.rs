@@ -481,6 +481,7 @@ impl Layer {
                 let half = match transformed {
                     Half::First => 0,
                     Half::Second => 1,
+                    Half::Both => 2,
                 };
                 (Kind::Coupling, settings(half, *map, hidden, periodic))
             }

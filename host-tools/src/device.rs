@@ -421,6 +421,7 @@ fn describe(layer: Layer) -> String {
             let half = match coupling.transformed() {
                 Half::First => "first",
                 Half::Second => "second",
+                Half::Both => "both",
             };
             let widths = widths(&mut coupling.network().hidden());
             format!("{} coupling of the {half} half, hidden layers {widths}", map(coupling.map()))
@@ -458,11 +459,11 @@ fn describe_score(score: Score) -> &'static str {
 }
 
 fn balances(score: Score) -> Vec<BalanceSummary> {
-    let summary = |Balance { median, deviation }: Balance| BalanceSummary {
-        base_median: median.base,
-        base_deviation: deviation.base,
-        log_det_jacobian_median: median.log_det_jacobian,
-        log_det_jacobian_deviation: deviation.log_det_jacobian,
+    let summary = |Balance { base, log_det_jacobian }: Balance| BalanceSummary {
+        base_median: base.median,
+        base_deviation: base.deviation,
+        log_det_jacobian_median: log_det_jacobian.median,
+        log_det_jacobian_deviation: log_det_jacobian.deviation,
     };
     score.balances().map(summary).collect()
 }

@@ -7,6 +7,7 @@
 
 pub mod balance;
 pub mod calibrate;
+pub mod conditional;
 pub mod constants;
 pub mod ensemble;
 pub mod export;

@@ -71,6 +71,10 @@ pub fn of_rows(
 /// What stands in front of the first flow; the others' are fitted to the same rows.
 pub fn of_transform(job: &Job, transform: &Transform) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
+    let given = transform.context_gains.iter().filter(|gain| gain.is_some()).count();
+    if given > 0 {
+        facts.push(("given_context", format!("{given} features shift and scale")));
+    }
     let transformed = job.rows.columns.iter().zip(&transform.gains);
     let transformed: Vec<_> = transformed
         .filter(|(_, gain)| gain.is_some())

@@ -11,12 +11,16 @@ use crate::inspect::describe_shares;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
+use crate::rows::standardise::Column;
 use crate::training::calibrate::{self, Basis};
 use crate::training::constants;
 use crate::training::fit::Fitted;
 
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
 const OPERATING_POINTS: f32 = 0.3;
+
+/// Features that are named for what the context says of them.
+const MOST_NAMED: usize = 3;
 
 /// Says what is odd about the options and the names of the columns.
 pub fn warn(job: &Job) {
@@ -97,8 +101,39 @@ fn is_label(name: &str) -> bool {
     ["label", "labels", "anomaly", "is_anomaly", "outlier", "is_outlier"].contains(&&*name)
 }
 
+/// Says which features shift and scale with the context: the more, the less the rows could be told
+/// apart without it.
+fn describe_context(columns: &[Column], gains: &[Option<f64>]) -> String {
+    let gains = columns.iter().zip(gains);
+    let mut gains: Vec<(&str, f64)> =
+        gains.filter_map(|(column, gain)| Some((column.feature.name.as_str(), (*gain)?))).collect();
+    gains.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let most = gains.iter().take(MOST_NAMED);
+    let most: Vec<_> = most.map(|(name, gain)| format!("{} {gain:.2}", excerpt(name))).collect();
+    format!(
+        "given the context, {} of {} features shift and scale, which gains {:.2} nats a row on \
+         validation rows (most: {})",
+        gains.len(),
+        columns.len(),
+        gains.iter().map(|(_, gain)| gain).sum::<f64>(),
+        most.join(", ")
+    )
+}
+
 /// Says what came of it.
 pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
+    if job.context > 0
+        && let Some((_, _, fitted)) = trained.flows.first()
+    {
+        let features = &job.rows.columns[..job.rows.columns.len() - job.context];
+        match fitted.transform.context_gains.iter().any(Option::is_some) {
+            true => log::info!("{}", describe_context(features, &fitted.transform.context_gains)),
+            false => log::warn!(
+                "the context tells nothing of any feature's place and spread: its columns may be of \
+                 no use"
+            ),
+        }
+    }
     let mut device = device::open(file, "the trained model")?;
     let summary = device.summary();
     for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
