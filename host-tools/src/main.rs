@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
-use flowlet_tools::{decode, encode, evaluate, inspect, message, output, sample, score, train};
+use flowlet_tools::{
+    decode, encode, evaluate, features, inspect, message, output, sample, score, train,
+};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
 ///
@@ -27,6 +29,7 @@ enum Verb {
     Train(Box<train::Arguments>),
     Evaluate(evaluate::Arguments),
     Score(score::Arguments),
+    Features(features::Arguments),
     Encode(encode::Arguments),
     Decode(decode::Arguments),
     Sample(sample::Arguments),
@@ -108,6 +111,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Train(arguments) => train::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Score(arguments) => score::run(arguments),
+        Verb::Features(arguments) => features::run(arguments),
         Verb::Encode(arguments) => encode::run(arguments),
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),

@@ -125,6 +125,7 @@ pub fn run(job: &Job) -> Result<()> {
         points: latent.points.map_or(POINTS, usize::from),
         seed: *seed,
         false_alarm_rates: false_alarm_rate,
+        signal: job.signal,
     };
     let Prepared { split, columns, .. } = job.rows;
     let draft = export::describe(&trained.fitted, columns).to_file();

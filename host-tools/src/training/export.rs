@@ -38,6 +38,8 @@ pub struct Judgement {
     pub score: Score,
     /// Shares of normal rows that may score above each threshold, the one that decides first.
     pub false_alarm_rates: Vec<f64>,
+    /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
+    pub signal: Vec<u32>,
 }
 
 /// Writes the file of `members`, the last `context` columns their context, with a calibration from the
@@ -54,6 +56,7 @@ pub fn export(
 ) -> Result<ModelFile> {
     let mut description = describe(members, columns, context);
     description.math = judgement.math;
+    description.signal.clone_from(&judgement.signal);
     // A name that holds a line break must not make a line of its own.
     description.provenance =
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();

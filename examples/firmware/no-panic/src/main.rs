@@ -84,7 +84,49 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     black_box(degrees.units(layer, width, degrees.degree(layer, width, black_box(3))));
     #[cfg(feature = "latent")]
     latent::<M>(bytes)?;
+    #[cfg(feature = "signal")]
+    {
+        window::<1, 16, 9, 0>(flow.recipe()?)?;
+        window::<2, 100, 9, 0>(flow.recipe()?)?;
+        window::<3, 256, 9, 3>(given.recipe()?)?;
+        window::<1, 1024, 9, 0>(flow.recipe()?)?;
+        #[cfg(feature = "signal-4096")]
+        window::<1, 4096, 9, 0>(flow.recipe()?)?;
+    }
     Ok(flow.score(&x)? + flow.log_density(&x)?)
+}
+
+/// Every function of a window over a signal.
+#[cfg(feature = "signal")]
+fn window<const CHANNELS: usize, const LENGTH: usize, const D: usize, const C: usize>(
+    recipe: flowlet::signal::Recipe<'static>,
+) -> Result<(), Error> {
+    use flowlet::signal::{Samples, Schedule, Window};
+    let mut window = Window::<CHANNELS, LENGTH, D, C>::new(recipe)?;
+    let sample = black_box([0.5; CHANNELS]);
+    window.set_context(&black_box([0.5; C]))?;
+    black_box(window.push(&sample)?);
+    black_box(window.push_at(black_box(7), &sample)?);
+    black_box(window.push_counts(&black_box([7; CHANNELS]), black_box(0.1))?);
+    window.gap();
+    window.restart();
+    black_box((window.context(), window.gaps(), window.recipe()));
+    let (mut scratch, mut row) = (black_box([0.5; LENGTH]), [0.0; D]);
+    let samples = Samples { older: black_box(&[0.5; 64]), newer: black_box(&[0.5; 7]) };
+    recipe.row(samples, &mut scratch, &mut row);
+    black_box(row);
+    let mut schedule = Schedule::new(&recipe);
+    black_box(schedule.advance());
+    schedule.restart();
+    recipe.channel_names().for_each(touch);
+    recipe.entries().for_each(|entry| touch((entry, entry.feature.is_positive())));
+    black_box((
+        recipe.rate(),
+        recipe.detrending(),
+        recipe.taper(),
+        recipe.resolution(black_box(9)),
+    ));
+    Ok(())
 }
 
 /// Every function of a latent model.
