@@ -337,6 +337,12 @@ pub enum Error {
         /// The feature, from 0.
         feature: usize,
     },
+    /// The recipe of a signal is not possible.
+    #[error("the model's signal recipe has an impossible word {word}")]
+    Signal {
+        /// Word of section 16, from 0; of an entry its first one.
+        word: usize,
+    },
     /// The provenance is not UTF-8.
     #[error("the model's provenance is not UTF-8 text")]
     Provenance,
@@ -351,6 +357,18 @@ pub enum Error {
         firmware: u32,
     },
 
+    /// A window of other sizes than the recipe's.
+    #[error(
+        "the model's rows fit a Window::<{channels}, {window}, {features}>, the firmware's type differs"
+    )]
+    SignalFit {
+        /// Channels of the signal.
+        channels: usize,
+        /// Samples of a window.
+        window: usize,
+        /// Features of a row.
+        features: usize,
+    },
     /// The firmware's list of features is not the model's.
     #[error("feature {index} of the model has another name than the firmware expects")]
     FeatureName {
@@ -439,6 +457,15 @@ pub enum Error {
     /// A bound over points that the file does not have.
     #[error("the model has not so many points for the bound: train it with --points")]
     NoPoints,
+    /// A sample that is no finite number, or absurdly large: a gap in the signal.
+    #[error("the sample of channel {channel} is NaN, infinite or beyond 1e12")]
+    Sample {
+        /// The channel, from 0.
+        channel: usize,
+    },
+    /// The file says nothing of a signal.
+    #[error("the model carries no signal recipe: its rows do not come from windows")]
+    NoSignal,
     /// The file carries no calibration.
     #[error("the model carries no calibration, so that no score can be called an anomaly")]
     NoCalibration,

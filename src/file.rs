@@ -80,6 +80,10 @@
 //! **Section 8, attribution** (at most one; words): Q, at least 1, then for each feature Q of its
 //! training values, `f32`, ascending, in its unit and less its offset ([`mod@crate::attribution`]).
 //!
+//! **Section 16, signal** (at most one; words; Cargo feature `signal`): the recipe by which the rows come
+//! from windows of a raw signal, whose words `flowlet::signal::Recipe` lists. A reader without the feature
+//! scores rows that are finished.
+//!
 //! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
 //! host, so that the same training gives the same file.
 //!
@@ -153,6 +157,8 @@ pub mod tag {
     pub const LATENT: u32 = 13;
     /// Draws that a latent model's bound is taken over.
     pub const POINTS: u32 = 15;
+    /// How rows come from a raw signal.
+    pub const SIGNAL: u32 = 16;
 }
 
 /// Magic, version and length.
@@ -191,6 +197,8 @@ pub(crate) struct File<'m> {
     pub self_test: Option<&'m [u32]>,
     pub latent: Option<&'m [u32]>,
     pub points: Option<&'m [u32]>,
+    #[cfg(feature = "signal")]
+    pub signal: Option<&'m [u32]>,
 }
 
 /// The length of the model file at the start of `slot`, as its header says.
@@ -279,6 +287,8 @@ impl<'m> File<'m> {
             tag::SELF_TEST => Some(&mut self.self_test),
             tag::LATENT => Some(&mut self.latent),
             tag::POINTS => Some(&mut self.points),
+            #[cfg(feature = "signal")]
+            tag::SIGNAL => Some(&mut self.signal),
             _ => None,
         }
     }

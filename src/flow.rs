@@ -151,6 +151,16 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H,
         self.model.threshold_at(rate)
     }
 
+    /// How rows come from the windows of a raw signal ([`signal::Window`](crate::signal::Window)).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSignal`] where the model was trained on rows.
+    #[cfg(feature = "signal")]
+    pub fn recipe(&self) -> Result<crate::signal::Recipe<'m>, Error> {
+        self.model.recipe()
+    }
+
     /// What must be subtracted from the sensor's value of column `index`, the features and then the
     /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
     pub fn offset(&self, index: usize) -> f64 {

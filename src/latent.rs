@@ -83,6 +83,8 @@ pub struct LatentModel<'m, M: Math = Libm> {
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
+    #[cfg(feature = "signal")]
+    signal: Option<crate::signal::Recipe<'m>>,
     /// L floats each.
     points: &'m [f32],
     math: PhantomData<M>,
@@ -120,11 +122,17 @@ impl<'m, M: Math> LatentModel<'m, M> {
             columns: Columns::read(parts.sizes, names, file.columns)?,
             provenance: "",
             self_test: &[],
+            #[cfg(feature = "signal")]
+            signal: None,
             points: &[],
             math: PhantomData,
         };
         if let Some(words) = file.calibration {
             model.calibration = Some(Calibration::read(words)?);
+        }
+        #[cfg(feature = "signal")]
+        if let Some(words) = file.signal {
+            model.signal = Some(crate::signal::Recipe::for_features(words, model.features())?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -243,6 +251,16 @@ impl<'m, M: Math> LatentModel<'m, M> {
         self.columns.context_names()
     }
 
+    /// How rows come from the windows of a raw signal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSignal`] where the model was trained on rows.
+    #[cfg(feature = "signal")]
+    pub fn recipe(&self) -> Result<crate::signal::Recipe<'m>, Error> {
+        self.signal.ok_or(Error::NoSignal)
+    }
+
     /// How each feature is standardised.
     pub fn standardisations(
         &self,
@@ -305,7 +323,10 @@ impl<'m, M: Math> LatentModel<'m, M> {
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
         let Parts { posterior, prior, .. } = self.parts;
         let flows = posterior.cargo_features().chain(prior.cargo_features());
-        core::iter::once("latent").chain(flows)
+        let parts = core::iter::once("latent").chain(flows);
+        #[cfg(feature = "signal")]
+        let parts = parts.chain(self.signal.and_then(|recipe| recipe.cargo_feature()));
+        parts
     }
 
     /// What the scores of held-out rows were, if the file says so.

@@ -28,6 +28,7 @@
 //!   them; [`LatentModel`] the same with sizes known at run time.
 //! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds;
 //!   [`attribution`] says which feature is to blame.
+//! - `signal` (feature) makes the rows from a raw signal, sample by sample.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -76,6 +77,8 @@ mod record;
 mod scalar;
 mod score;
 mod scratch;
+#[cfg(feature = "signal")]
+pub mod signal;
 mod spline;
 mod triangular;
 #[cfg(feature = "write")]

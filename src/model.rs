@@ -39,6 +39,8 @@ pub struct Model<'m, M: Math = Libm> {
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
+    #[cfg(feature = "signal")]
+    signal: Option<crate::signal::Recipe<'m>>,
     math: PhantomData<M>,
 }
 
@@ -69,6 +71,8 @@ impl<'m, M: Math> Model<'m, M> {
             columns,
             provenance: "",
             self_test: &[],
+            #[cfg(feature = "signal")]
+            signal: None,
             math: PhantomData,
         };
         if cfg!(feature = "ensemble") {
@@ -82,6 +86,10 @@ impl<'m, M: Math> Model<'m, M> {
         }
         if let Some(words) = file.attribution {
             model.quantiles = Some(Quantiles::read(words, model.features())?);
+        }
+        #[cfg(feature = "signal")]
+        if let Some(words) = file.signal {
+            model.signal = Some(crate::signal::Recipe::for_features(words, model.features())?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -189,6 +197,16 @@ impl<'m, M: Math> Model<'m, M> {
         self.columns.context_names()
     }
 
+    /// How rows come from the windows of a raw signal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSignal`] where the model was trained on rows.
+    #[cfg(feature = "signal")]
+    pub fn recipe(&self) -> Result<crate::signal::Recipe<'m>, Error> {
+        self.signal.ok_or(Error::NoSignal)
+    }
+
     /// What must be subtracted from the sensor's value of column `index`, the features and then the
     /// context, before it is an f32: in f64, or in the sensor's own integers. 0 for most columns.
     pub fn offset(&self, index: usize) -> f64 {
@@ -227,7 +245,11 @@ impl<'m, M: Math> Model<'m, M> {
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
         let ensemble = self.is_ensemble().then_some("ensemble");
         let members = self.members.into_iter().take(self.members().len());
-        members.flat_map(|member| member.cargo_features()).chain(ensemble)
+        let members = members.flat_map(|member| member.cargo_features());
+        #[cfg(feature = "signal")]
+        let ensemble =
+            ensemble.into_iter().chain(self.signal.and_then(|recipe| recipe.cargo_feature()));
+        members.chain(ensemble)
     }
 
     /// Number of parameters: weights, biases, entries of permutations, and those of the bases.

@@ -19,9 +19,14 @@
 
 #[cfg(feature = "latent")]
 mod latent;
+#[cfg(feature = "signal")]
+mod signal;
 
 #[cfg(feature = "latent")]
 pub use latent::{LatentDescription, LatentFlow, Likelihood};
+
+#[cfg(feature = "signal")]
+pub use signal::{Channel, Signal};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -65,6 +70,9 @@ pub struct Description {
     /// Training values of each feature that attribution tries, ascending, as many of each; nothing
     /// where no feature is blamed.
     pub quantiles: Vec<Vec<f32>>,
+    /// How the rows come from a raw signal, the words of a `Signal` (feature `signal`); nothing where
+    /// they come as they are.
+    pub signal: Vec<u32>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, their log-densities and their scores.
@@ -85,6 +93,7 @@ impl Default for Description {
             balances: Vec::new(),
             calibration: None,
             quantiles: Vec::new(),
+            signal: Vec::new(),
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -324,6 +333,7 @@ impl Description {
             words.extend(bits(self.quantiles.iter().flatten().copied()));
             sections.push((tag::ATTRIBUTION, bytes_of(&words)));
         }
+        sections.extend(signal_section(&self.signal));
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
@@ -347,6 +357,11 @@ impl Description {
 fn self_test<'d>(vectors: impl Iterator<Item = (&'d [f32], &'d [f32])>) -> Option<(u32, Vec<u8>)> {
     let words = bits(vectors.flat_map(|(row, results)| row.iter().chain(results)).copied());
     (!words.is_empty()).then(|| (tag::SELF_TEST, bytes_of(&words)))
+}
+
+/// Section 16; none without words.
+fn signal_section(words: &[u32]) -> Option<(u32, Vec<u8>)> {
+    (!words.is_empty()).then(|| (tag::SIGNAL, bytes_of(words)))
 }
 
 /// Section 3.

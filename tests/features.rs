@@ -14,6 +14,7 @@ fn is_on(feature: &str) -> bool {
         "latent" => cfg!(feature = "latent"),
         "linear" => cfg!(feature = "linear"),
         "marginal" => cfg!(feature = "marginal"),
+        "signal" => cfg!(feature = "signal"),
         "mixture" => cfg!(feature = "mixture"),
         "spline" => cfg!(feature = "spline"),
         "student-t" => cfg!(feature = "student-t"),
@@ -36,6 +37,16 @@ fn a_missing_part_is_named() {
             Err(other) => panic!("{}: {other}", example.name),
         }
     }
+}
+
+/// Who has the rows needs no windows.
+#[test]
+fn a_file_of_a_signal_scores_rows_without_that_part() {
+    let file = flowlet::write::ModelFile::new(include_bytes!("golden/signal.flow"));
+    let model = Model::<Libm>::from_bytes(file.bytes()).expect("a section that may be skipped");
+    assert_eq!(model.self_test(&mut flowlet::Memory::of(&model).scratch()), Ok(2));
+    let needs_it = model.cargo_features().any(|name| name == "signal");
+    assert_eq!(needs_it, cfg!(feature = "signal"));
 }
 
 #[test]

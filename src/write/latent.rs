@@ -45,6 +45,8 @@ pub struct LatentDescription {
     pub math: u32,
     /// What scores mean.
     pub calibration: Option<Calibration>,
+    /// As in [`Description`](super::Description).
+    pub signal: Vec<u32>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -90,6 +92,7 @@ impl Default for LatentDescription {
             points: Vec::new(),
             math: Libm::ID,
             calibration: None,
+            signal: Vec::new(),
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -118,6 +121,7 @@ impl LatentDescription {
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
         }
+        sections.extend(super::signal_section(&self.signal));
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }

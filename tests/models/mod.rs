@@ -667,7 +667,34 @@ pub fn goldens() -> Vec<(String, Description)> {
     let circular = Description { features, layers, ..Description::default() };
     goldens.push(("circular".to_owned(), complete(&mut random, circular)));
     goldens.push(("columns".to_owned(), complete(&mut random, stepped())));
+    #[cfg(feature = "signal")]
+    goldens.push(("signal".to_owned(), complete(&mut Random::new(6), vibration())));
     goldens
+}
+
+/// A model of windows of 16 samples of one channel.
+#[cfg(feature = "signal")]
+pub fn vibration() -> Description {
+    use flowlet::signal::{Detrending, Entry, Feature, Taper};
+    use flowlet::write::{Channel, Signal};
+    let entry = |feature, is_logarithm| Entry { feature, channel: 0, is_logarithm };
+    let signal = Signal {
+        channels: vec![Channel { name: "x".into(), unit: "g".into(), resolution: 0.004 }],
+        rate: 1000.0,
+        window: 16,
+        hop: 8,
+        detrending: Detrending::Mean,
+        taper: Taper::Hann,
+        entries: vec![
+            entry(Feature::Deviation, true),
+            entry(Feature::Kurtosis, false),
+            entry(Feature::BandEnergy { first: 1, end: 5 }, true),
+        ],
+    };
+    let mut random = Random::new(6);
+    let features = random.features(3);
+    let layers = random.real_nvp(3, 2, &[5]);
+    Description { features, layers, signal: signal.words(), ..Description::default() }
 }
 
 /// A model of columns with offsets and steps.
