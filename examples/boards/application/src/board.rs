@@ -80,7 +80,10 @@ impl<'a> Source<'a> {
                 let second = *sample / RATE % (SOUND + FAULTY);
                 let is_faulty = second >= SOUND;
                 if fan.is_faulty != is_faulty {
-                    defmt::info!("the computed fan's fault {}", if is_faulty { "starts" } else { "ends" });
+                    defmt::info!(
+                        "the computed fan's fault {}",
+                        if is_faulty { "starts" } else { "ends" }
+                    );
                 }
                 fan.is_faulty = is_faulty;
                 *sample = sample.wrapping_add(1);
@@ -98,11 +101,13 @@ pub async fn score(queue: &Queue, lamp: &mut impl OutputPin, seed: [u8; 32]) -> 
         Ok(monitor) => monitor,
         Err(error) => refuse(error, lamp).await,
     };
-    match monitor.self_test() {
-        Ok(vectors) => defmt::info!("model: {} rows of its self-test have the host's bits", vectors),
+    match monitor.flow().self_test() {
+        Ok(vectors) => {
+            defmt::info!("model: {} rows of its self-test have the host's bits", vectors)
+        }
         Err(error) => refuse(error, lamp).await,
     }
-    match monitor.sample(&mut generator(seed)) {
+    match monitor.flow().sample(&mut generator(seed), 1.0) {
         Ok(row) => defmt::info!("a row that it holds for normal: {}", row),
         Err(error) => defmt::warn!("no samples: {}", error),
     }
@@ -114,13 +119,13 @@ pub async fn score(queue: &Queue, lamp: &mut impl OutputPin, seed: [u8; 32]) -> 
             Err(error) => defmt::error!("{}", error),
         }
         // A lamp that cannot be lit is none that could tell of it.
-        let _ = lamp.set_state(monitor.lamp().is_lit(count).into());
+        let _ = lamp.set_state(Lamp::Normal.is_lit(count).into());
     }
     unreachable!("the cycle has no end")
 }
 
 fn log(report: &Report) {
-    defmt::info!("{}", report);
+    defmt::info!("score {}", report.score);
 }
 
 /// The model cannot be used: says so again and again, since who looks may come later.

@@ -37,20 +37,8 @@ struct Axis {
 }
 
 const AXES: [Axis; CHANNELS] = [
-    Axis {
-        gravity: 0.0,
-        amplitudes: [60.0, 18.0, 25.0],
-        angle: 0.0,
-        noise: 14.0,
-        is_across: true,
-    },
-    Axis {
-        gravity: 0.0,
-        amplitudes: [45.0, 12.0, 20.0],
-        angle: 1.4,
-        noise: 12.0,
-        is_across: true,
-    },
+    Axis { gravity: 0.0, amplitudes: [60.0, 18.0, 25.0], angle: 0.0, noise: 14.0, is_across: true },
+    Axis { gravity: 0.0, amplitudes: [45.0, 12.0, 20.0], angle: 1.4, noise: 12.0, is_across: true },
     Axis {
         gravity: 1000.0,
         amplitudes: [10.0, 6.0, 30.0],

@@ -15,11 +15,13 @@ mod fan;
 mod generator;
 mod lamp;
 mod monitor;
+mod trial;
 
 pub use fan::Fan;
 pub use generator::generator;
 pub use lamp::Lamp;
-pub use monitor::{CONTEXT, FEATURES, IS_SIMULATED, Monitor, Report};
+pub use monitor::{FEATURES, IS_SIMULATED, Monitor, Report};
+pub use trial::trial;
 
 /// Samples a second of the accelerometer, as its data sheet says; a sensor's own clock is a few per
 /// cent off.

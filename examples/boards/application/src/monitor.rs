@@ -1,32 +1,52 @@
-//! provisional
-use flowlet::{Error, include_model};
-use crate::{Lamp, Sample};
+//! From samples to reports: a window over the signal, the flow's score of its row, and the detector.
+
+use flowlet::signal::Window;
+use flowlet::{Error, Flow, include_model};
+
+use crate::{CHANNELS, Sample};
+
 include!(concat!(env!("OUT_DIR"), "/model.rs"));
-/// A report.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "board", derive(defmt::Format))]
-pub struct Report { score: f32 }
-/// m
-pub struct Monitor { flow: Detector, count: u32, lamp: Lamp }
+
+/// What is said of one row.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The window's features.
+    pub row: [f32; FEATURES],
+    /// Its anomaly score.
+    pub score: f32,
+}
+
+/// Watches one machine.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    flow: Flow<'static, FEATURES, WIDTH>,
+    window: Window<'static, CHANNELS, LENGTH, FEATURES>,
+}
+
 impl Monitor {
-    /// n
+    /// Reads the embedded model.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is damaged; that its sizes fit was checked when this was built.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { flow: Detector::from_bytes(include_model!(env!("FLOWLET_MODEL")))?, count: 0, lamp: Lamp::Normal })
+        let flow = Flow::from_bytes(include_model!(env!("FLOWLET_MODEL")))?;
+        let window = Window::new(flow.recipe()?)?;
+        Ok(Self { flow, window })
     }
-    /// n
-    pub fn self_test(&self) -> Result<usize, Error> { self.flow.self_test() }
-    /// n
-    pub fn lamp(&self) -> Lamp { self.lamp }
-    /// n
-    pub fn sample(&self, random: &mut rand_chacha::ChaCha8Rng) -> Result<[f32; FEATURES], Error> {
-        self.flow.given(&[0.0; CONTEXT]).sample(random, 1.0)
+    /// The flow.
+    pub fn flow(&self) -> &Flow<'static, FEATURES, WIDTH> {
+        &self.flow
     }
-    /// n
+
+    /// Takes the next sample, or that at least one is missing.
     pub fn push(&mut self, sample: Option<Sample>) -> Result<Option<Report>, Error> {
-        let Some(sample) = sample else { return Ok(None) };
-        self.count += 1;
-        let score = self.flow.score(&sample.map(f32::from))?;
-        if self.flow.is_anomaly(&sample.map(f32::from))? { self.lamp = Lamp::Alarm; }
-        Ok(self.count.is_multiple_of(100).then_some(Report { score }))
+        let Some(sample) = sample else {
+            self.window.gap();
+            return Ok(None);
+        };
+        let Some(row) = self.window.push(&sample.map(f32::from))? else { return Ok(None) };
+        let score = self.flow.score(&row)?;
+        Ok(Some(Report { row, score }))
     }
 }

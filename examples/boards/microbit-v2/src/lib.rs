@@ -59,8 +59,7 @@ impl Board {
         interrupt::EGU0_SWI0.set_priority(Priority::P6);
         SAMPLING.start(interrupt::EGU0_SWI0).spawn(sampling(bus).unwrap());
 
-        let low =
-            |pin: Peri<'static, AnyPin>| Output::new(pin, Level::Low, OutputDrive::Standard);
+        let low = |pin: Peri<'static, AnyPin>| Output::new(pin, Level::Low, OutputDrive::Standard);
         let columns =
             [p.P0_28.into(), p.P0_11.into(), p.P0_31.into(), p.P1_05.into(), p.P0_30.into()];
         Self { lamp: low(p.P0_15.into()), _columns: columns.map(low), queue: &QUEUE, seed }

@@ -2,8 +2,8 @@
 #![no_std]
 #![no_main]
 
-use microbit_v2::Board;
 use embassy_executor::Spawner;
+use microbit_v2::Board;
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) -> ! {

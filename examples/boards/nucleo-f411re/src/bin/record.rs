@@ -2,8 +2,8 @@
 #![no_std]
 #![no_main]
 
-use nucleo_f411re::Board;
 use embassy_executor::Spawner;
+use nucleo_f411re::Board;
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) -> ! {

@@ -2,8 +2,8 @@
 #![no_std]
 #![no_main]
 
-use pico_2::Board;
 use embassy_executor::Spawner;
+use pico_2::Board;
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) -> ! {
