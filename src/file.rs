@@ -80,6 +80,12 @@
 //! **Section 8, attribution** (at most one; words): Q, at least 1, then for each feature Q of its
 //! training values, `f32`, ascending, in its unit and less its offset ([`mod@crate::attribution`]).
 //!
+//! **Section 18, detector** (at most one; words): rows between two false alarms at least, `f32`; k and n, the
+//! rows of the last ones that must speak against the machine, 1 <= k <= n <= 32; the largest offset by
+//! which a drift of the score is followed and its step a row, `f32`; and for each feature the smallest and
+//! the largest value of a working sensor, `f32`, less the feature's offset, and the longest run of rows with
+//! one value, 0 where any may be (`flowlet::detector`, Cargo feature `detector`).
+//!
 //! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
 //! host, so that the same training gives the same file.
 //!
@@ -153,10 +159,12 @@ pub mod tag {
     pub const LATENT: u32 = 13;
     /// Draws that a latent model's bound is taken over.
     pub const POINTS: u32 = 15;
+    /// When scores become an alarm.
+    pub const DETECTOR: u32 = 18;
 }
 
 /// Magic, version and length.
-const HEADER: usize = 10;
+pub(crate) const HEADER: usize = 10;
 const CHECKSUM: usize = 4;
 
 /// The checksum's polynomial: at 100 KiB it finds every change of 1, 2 or 3 bits.
@@ -191,6 +199,8 @@ pub(crate) struct File<'m> {
     pub self_test: Option<&'m [u32]>,
     pub latent: Option<&'m [u32]>,
     pub points: Option<&'m [u32]>,
+    #[cfg(feature = "detector")]
+    pub detector: Option<&'m [u32]>,
 }
 
 /// The length of the model file at the start of `slot`, as its header says.
@@ -279,6 +289,8 @@ impl<'m> File<'m> {
             tag::SELF_TEST => Some(&mut self.self_test),
             tag::LATENT => Some(&mut self.latent),
             tag::POINTS => Some(&mut self.points),
+            #[cfg(feature = "detector")]
+            tag::DETECTOR => Some(&mut self.detector),
             _ => None,
         }
     }

@@ -45,6 +45,9 @@ pub struct LatentDescription {
     pub math: u32,
     /// What scores mean.
     pub calibration: Option<Calibration>,
+    /// When scores become an alarm.
+    #[cfg(feature = "detector")]
+    pub detector: Option<super::Detector>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -90,6 +93,8 @@ impl Default for LatentDescription {
             points: Vec::new(),
             math: Libm::ID,
             calibration: None,
+            #[cfg(feature = "detector")]
+            detector: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -117,6 +122,10 @@ impl LatentDescription {
         }
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+        }
+        #[cfg(feature = "detector")]
+        if let Some(detector) = &self.detector {
+            sections.push((tag::DETECTOR, detector.contents()));
         }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));

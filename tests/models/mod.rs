@@ -667,7 +667,22 @@ pub fn goldens() -> Vec<(String, Description)> {
     let circular = Description { features, layers, ..Description::default() };
     goldens.push(("circular".to_owned(), complete(&mut random, circular)));
     goldens.push(("columns".to_owned(), complete(&mut random, stepped())));
+    #[cfg(feature = "detector")]
+    goldens.push(("detector".to_owned(), detecting()));
     goldens
+}
+
+/// The small model with a detector.
+#[cfg(feature = "detector")]
+pub fn detecting() -> Description {
+    let sensor = |low, high, longest_run| flowlet::detector::Sensor { low, high, longest_run };
+    let detector = flowlet::write::Detector {
+        rows_between_false_alarms: 1000.0,
+        confirmation: [2, 8],
+        drift: (0.5, 0.001),
+        sensors: vec![sensor(-100.0, 100.0, 3), sensor(-100.0, 100.0, 0), sensor(-9.0, 9.0, 30)],
+    };
+    Description { detector: Some(detector), ..small() }
 }
 
 /// A model of columns with offsets and steps.
