@@ -36,9 +36,10 @@ enum Outcome {
 }
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "autoregressive",
     "context",
+    "detector",
     "ensemble",
     "latent",
     "linear",
