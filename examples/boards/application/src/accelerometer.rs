@@ -4,7 +4,7 @@
 //! that no interrupt line is needed, and the sensor itself says when one was overwritten before it
 //! was read.
 
-use embassy_time::{Duration, Ticker, Timer};
+use embassy_time::{Duration, Ticker};
 #[cfg(feature = "lis3dh")]
 use embedded_hal_async::i2c::I2c;
 
@@ -51,8 +51,12 @@ pub async fn sample(mut accelerometer: impl Accelerometer, queue: &Queue) -> ! {
             Err(fault) => fault,
         };
         defmt::error!("accelerometer: {}; is it wired as the board's page says?", fault);
-        queue.push(None);
-        Timer::after_secs(1).await;
+        // A second's samples are missing.
+        let mut clock = Ticker::every(Duration::from_hz(u64::from(RATE)));
+        for _ in 0..RATE {
+            queue.push(None);
+            clock.next().await;
+        }
     }
 }
 

@@ -10,8 +10,11 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel::Channel;
 use embassy_time::{Duration, Ticker};
 use embedded_hal::digital::OutputPin;
+use flowlet::detector::State;
 
-use crate::{CHANNELS, Fan, IS_SIMULATED, Lamp, Monitor, NAMES, RATE, Report, Sample, generator};
+use crate::{
+    Blame, CHANNELS, Fan, IS_SIMULATED, Lamp, Monitor, NAMES, RATE, Report, Sample, generator,
+};
 
 /// Samples that wait at most: 1.3 seconds.
 const LENGTH: usize = 512;
@@ -111,21 +114,54 @@ pub async fn score(queue: &Queue, lamp: &mut impl OutputPin, seed: [u8; 32]) -> 
         Ok(row) => defmt::info!("a row that it holds for normal: {}", row),
         Err(error) => defmt::warn!("no samples: {}", error),
     }
+    let detector = monitor.detector();
+    defmt::info!(
+        "false alarms at least {} rows apart in the mean; an alarm takes {} nats, {} rows at least",
+        detector.settings().rows_between_false_alarms(),
+        detector.alarm_at(),
+        detector.fewest_rows()
+    );
     let mut source = Source::new(queue);
+    let (mut rows, mut was_silent) = (0u32, false);
     for count in (0u32..).cycle() {
         match monitor.push(source.next().await) {
-            Ok(Some(report)) => log(&report),
+            Ok(Some(report)) => {
+                rows = rows.wrapping_add(1);
+                log(rows, &report, monitor.gaps());
+            }
             Ok(None) => {}
             Err(error) => defmt::error!("{}", error),
         }
+        let is_silent = monitor.is_silent();
+        if is_silent && !was_silent {
+            defmt::error!("no samples: nothing is known of the machine");
+        }
+        was_silent = is_silent;
         // A lamp that cannot be lit is none that could tell of it.
-        let _ = lamp.set_state(Lamp::Normal.is_lit(count).into());
+        let _ = lamp.set_state(monitor.lamp().is_lit(count).into());
     }
     unreachable!("the cycle has no end")
 }
 
-fn log(report: &Report) {
-    defmt::info!("score {}", report.score);
+fn log(row: u32, report: &Report, gaps: u32) {
+    let Report { score, state, evidence, blame, .. } = report;
+    match state {
+        State::Normal => {
+            defmt::info!("row {}: score {}, evidence {}, {} gaps", row, score, evidence, gaps);
+        }
+        State::Suspect | State::Alarm => {
+            defmt::warn!("row {}: score {}, evidence {}, {}", row, score, evidence, state);
+        }
+        State::Sensor(fault) => defmt::error!("row {}: a sensor is at fault: {}", row, fault),
+    }
+    if let Some(Blame { name, value, share }) = blame {
+        defmt::error!(
+            "ALARM; {=str} = {} is to blame, it adds {} to the score",
+            name,
+            value,
+            share
+        );
+    }
 }
 
 /// The model cannot be used: says so again and again, since who looks may come later.
@@ -148,12 +184,14 @@ async fn refuse(error: flowlet::Error, lamp: &mut impl OutputPin) -> ! {
 pub async fn record(queue: &Queue, lamp: &mut impl OutputPin) -> ! {
     let [x, y, z]: [&str; CHANNELS] = NAMES;
     defmt::println!("segment,{=str},{=str},{=str}", x, y, z);
-    let (mut segment, mut count) = (0u32, 0u32);
+    let (mut segment, mut count, mut is_broken) = (0u32, 0u32, false);
     loop {
-        match queue.next().await {
-            Some([x, y, z]) => defmt::println!("{=u32},{=i16},{=i16},{=i16}", segment, x, y, z),
-            None => segment += 1,
+        let sample = queue.next().await;
+        if let Some([x, y, z]) = sample {
+            segment += u32::from(is_broken);
+            defmt::println!("{=u32},{=i16},{=i16},{=i16}", segment, x, y, z);
         }
+        is_broken = sample.is_none();
         count = count.wrapping_add(1);
         let _ = lamp.set_state(Lamp::Suspect.is_lit(count).into());
     }

@@ -20,7 +20,7 @@ mod trial;
 pub use fan::Fan;
 pub use generator::generator;
 pub use lamp::Lamp;
-pub use monitor::{FEATURES, IS_SIMULATED, Monitor, Report};
+pub use monitor::{Blame, FEATURES, IS_SIMULATED, Monitor, Report};
 pub use trial::trial;
 
 /// Samples a second of the accelerometer, as its data sheet says; a sensor's own clock is a few per
