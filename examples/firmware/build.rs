@@ -1,15 +1,16 @@
 //! Reads the model that is to be embedded, and writes the type that fits it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use flowlet::signal::Recipe;
 use flowlet::write::ModelFile;
 use flowlet::{Error, LatentModel, Libm, Model};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=FLOWLET_MODEL");
-    println!("cargo:rerun-if-changed=../memory.x");
-    println!("cargo:rustc-link-search={}", fs::canonicalize("..").unwrap().display());
+    println!("cargo:rerun-if-changed=../machines");
+    println!("cargo:rustc-link-search={}", memory_map().display());
     println!("cargo:rustc-link-arg=-Tlink.x");
     println!("cargo:rustc-link-arg=--nmagic");
     if env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "score") {
@@ -28,6 +29,16 @@ fn main() {
     fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("detector.rs"), detector).unwrap();
 }
 
+/// Where the linker finds the memory.x of the machine that QEMU has this core on.
+fn memory_map() -> PathBuf {
+    let machine = match &env::var("TARGET").unwrap()[..] {
+        "thumbv6m-none-eabi" => "microbit",
+        "thumbv8m.main-none-eabihf" => "mps2-an505",
+        _ => "mps2-an386",
+    };
+    fs::canonicalize("../machines").unwrap().join(machine)
+}
+
 /// The type that fits the model, and its sizes; a latent model sets the cfg `latent` besides.
 fn detector(file: &ModelFile) -> Result<String, Error> {
     let model = match Model::<Libm>::from_bytes(file.bytes()) {
@@ -35,13 +46,25 @@ fn detector(file: &ModelFile) -> Result<String, Error> {
         model => model?,
     };
     let (features, width, context) = (model.features(), model.width(), model.context());
+    let window = model.recipe().map_or(String::new(), window);
     Ok(format!(
         "/// The flow that fits the embedded model: {features} features, layers of up to {width} \
          units, {context} context values.\n\
          type Detector = flowlet::Flow<'static, {features}, {width}, flowlet::Libm, {context}>;\n\
-         {}",
+         {window}{}",
         sizes(features, context)
     ))
+}
+
+/// The window that fits a model of a signal.
+fn window(recipe: Recipe) -> String {
+    let (channels, length) = (recipe.channels(), recipe.window());
+    format!(
+        "/// The window that fits: {channels} channels, {length} samples.\n\
+         #[allow(dead_code)]\ntype SignalWindow = \
+         flowlet::signal::Window<'static, CHANNELS, {length}, FEATURES, CONTEXT>;\n\
+         /// Channels of a sample.\n#[allow(dead_code)]\nconst CHANNELS: usize = {channels};\n"
+    )
 }
 
 fn latent(file: &ModelFile) -> Result<String, Error> {

@@ -21,31 +21,49 @@ pub struct Samples<'s> {
     pub newer: &'s [f32],
 }
 
-impl<'s> Samples<'s> {
-    /// One channel of `channels`.
-    fn channel(self, channel: usize, channels: usize) -> impl Iterator<Item = f32> + use<'s> {
-        // A recipe has channels, but the compiler cannot know.
-        let of = |piece: &'s [f32]| {
-            piece.get(channel..).unwrap_or_default().iter().step_by(channels.max(1))
-        };
-        of(self.older).chain(of(self.newer)).copied()
+impl Samples<'_> {
+    /// One channel of `channels`, written one sample behind the other.
+    fn copy(self, channel: usize, channels: usize, places: &mut [f32]) {
+        let mut places = places.iter_mut();
+        for piece in [self.older, self.newer] {
+            // A recipe has channels, but the compiler cannot know.
+            let values = piece.chunks_exact(channels.max(1)).map(|sample| sample.get(channel));
+            for (value, place) in values.zip(places.by_ref()) {
+                *place = value.copied().unwrap_or(0.0);
+            }
+        }
     }
-}
 
-/// What correlations need of a channel.
-#[derive(Clone, Copy, Default)]
-struct Range {
-    mean: f32,
-    /// 1 over largest less smallest, 0 where it is constant.
-    inverse: f32,
-}
-
-impl Range {
-    fn of(samples: &[f32], mean: f32) -> Self {
-        let smallest = samples.iter().copied().fold(f32::MAX, smaller);
-        let largest = samples.iter().copied().fold(f32::MIN, larger);
-        let width = largest - smallest;
-        Self { mean, inverse: if width > SMALLEST { 1.0 / width } else { 0.0 } }
+    /// Pearson's correlation of two channels of `channels`, given their means.
+    fn correlation(self, pair: [(usize, f32); 2], channels: usize) -> f32 {
+        // A recipe has channels, but the compiler cannot know.
+        let samples = || {
+            [self.older, self.newer]
+                .into_iter()
+                .flat_map(|piece| piece.chunks_exact(channels.max(1)))
+        };
+        let centred = |sample: &[f32]| {
+            pair.map(|(channel, mean)| sample.get(channel).map_or(0.0, |value| value - mean))
+        };
+        // Divided by the largest, so that no product overflows or vanishes.
+        let mut largest = [0.0; 2];
+        for sample in samples() {
+            for (most, value) in largest.iter_mut().zip(centred(sample)) {
+                *most = larger(*most, value.abs());
+            }
+        }
+        let inverse = largest.map(|most| if most > SMALLEST { 1.0 / most } else { 0.0 });
+        let [a, b] = inverse;
+        let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+        for sample in samples() {
+            let [x, y] = centred(sample);
+            let (x, y) = (x * a, y * b);
+            aa += x * x;
+            bb += y * y;
+            ab += x * y;
+        }
+        // Of a channel that is not constant at least 1.
+        if aa > 0.5 && bb > 0.5 { (ab / Libm::sqrt(aa * bb)).clamp(-1.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -84,15 +102,11 @@ impl Recipe<'_> {
         row: &mut [f32],
     ) {
         let scratch = scratch.get_mut(..self.window()).unwrap_or_default();
-        let mut ranges = [Range::default(); MAX_CHANNELS];
-        for (channel, range) in ranges.iter_mut().enumerate().take(self.channels()) {
-            for (place, value) in scratch.iter_mut().zip(samples.channel(channel, self.channels()))
-            {
-                *place = value;
-            }
-            let (trend, of_samples) = Trend::of(scratch, self.detrending());
-            *range = of_samples;
-            let moments = Moments::of(scratch, trend);
+        let mut means = [0.0; MAX_CHANNELS];
+        for (channel, mean) in means.iter_mut().enumerate().take(self.channels()) {
+            samples.copy(channel, self.channels(), scratch);
+            let moments = Moments::of(scratch, self.detrending());
+            *mean = moments.mean;
             let mut own = self.entries().filter(|entry| entry.channel == channel);
             let needs_spectrum = own.any(|entry| entry.feature.needs_spectrum());
             let spectrum = match transform.filter(|_| needs_spectrum && moments.peak > 0.0) {
@@ -108,10 +122,9 @@ impl Recipe<'_> {
         }
         for (entry, place) in self.entries().zip(row) {
             if let Feature::Correlation { with } = entry.feature {
-                let pair = [entry.channel, with];
-                let ranges = pair.map(|channel| ranges.get(channel).copied().unwrap_or_default());
-                let [a, b] = pair.map(|channel| samples.channel(channel, self.channels()));
-                *place = correlation(a.zip(b), ranges);
+                let pair = [entry.channel, with]
+                    .map(|channel| (channel, means.get(channel).copied().unwrap_or(0.0)));
+                *place = samples.correlation(pair, self.channels());
             }
         }
     }
@@ -162,16 +175,18 @@ struct Trend {
 
 impl Trend {
     /// Leaves y in the place of the samples.
-    fn of(samples: &mut [f32], detrending: Detrending) -> (Self, Range) {
+    fn of(samples: &mut [f32], detrending: Detrending) -> Self {
+        if let [constant, others @ ..] = samples
+            && others.iter().all(|value| value == constant)
+        {
+            // A dead sensor: not even the rounding of its mean is left.
+            let mean = *constant;
+            let level = if let Detrending::None = detrending { mean } else { 0.0 };
+            samples.fill(level);
+            return Self { mean, level };
+        }
         let count = samples.len() as f32;
         let first = samples.iter().sum::<f32>() / count;
-        let range = Range::of(samples, first);
-        if range.inverse == 0.0 {
-            // A dead sensor: not even the rounding of its mean is left.
-            let level = if let Detrending::None = detrending { first } else { 0.0 };
-            samples.fill(level);
-            return (Self { mean: first, level }, range);
-        }
         let mut rest = 0.0;
         for value in samples.iter_mut() {
             *value -= first;
@@ -199,16 +214,18 @@ impl Trend {
             }
         }
         let level = if let Detrending::None = detrending { mean } else { 0.0 };
-        (Self { mean, level }, Range { mean, ..range })
+        Self { mean, level }
     }
 }
 
 impl Moments {
-    /// Leaves y divided by its largest magnitude in the place of y.
-    fn of(samples: &mut [f32], trend: Trend) -> Self {
-        let Trend { mean, level } = trend;
-        let smallest = samples.iter().copied().fold(f32::MAX, smaller);
-        let largest = samples.iter().copied().fold(f32::MIN, larger);
+    /// Leaves y, divided by its largest magnitude, in the place of the samples.
+    fn of(samples: &mut [f32], detrending: Detrending) -> Self {
+        let Trend { mean, level } = Trend::of(samples, detrending);
+        let (mut smallest, mut largest) = (f32::MAX, f32::MIN);
+        for value in samples.iter() {
+            (smallest, largest) = (smaller(smallest, *value), larger(largest, *value));
+        }
         let peak = larger(largest, -smallest);
         if peak <= SMALLEST {
             return Self { mean, ..Self::default() };
@@ -250,19 +267,6 @@ impl Moments {
         }
         moments
     }
-}
-
-/// Pearson's correlation of two channels of one window.
-fn correlation(samples: impl Iterator<Item = (f32, f32)>, [a, b]: [Range; 2]) -> f32 {
-    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
-    for (x, y) in samples {
-        let (x, y) = ((x - a.mean) * a.inverse, (y - b.mean) * b.inverse);
-        aa += x * x;
-        bb += y * y;
-        ab += x * y;
-    }
-    // A channel that is not constant has a sum of at least 1/2.
-    if aa > 0.0 && bb > 0.0 { (ab / Libm::sqrt(aa * bb)).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 fn smaller(a: f32, b: f32) -> f32 {

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::file::tag;
 use crate::member::MAX_FEATURES;
+use crate::signal::spectrum::LONGEST;
 
 /// Most channels of a signal.
 pub const MAX_CHANNELS: usize = 8;
@@ -283,9 +284,7 @@ impl<'m> Recipe<'m> {
         if !recipe.has_readable_text() || padding.iter().any(|byte| *byte != 0) {
             return refuse(behind + channels);
         }
-        if recipe.entries().any(|entry| entry.feature.needs_spectrum())
-            && super::spectrum::transform(window).is_none()
-        {
+        if recipe.entries().any(|entry| entry.feature.needs_spectrum()) && window > LONGEST {
             return Err(Error::Feature { name: "signal-4096" });
         }
         Ok(recipe)

@@ -10,6 +10,9 @@ use super::recipe::Taper;
 /// at 0. None where the slice has another length.
 pub(crate) type Transform = fn(&mut [f32]) -> Option<&mut [Complex32]>;
 
+/// Longest window that this build has a transform for.
+pub(crate) const LONGEST: usize = if cfg!(feature = "signal-4096") { 4096 } else { 1024 };
+
 /// Makes the choice of a transform by its length. Where the length is a constant, no other one is linked.
 macro_rules! transforms {
     ($($(#[$condition:meta])? $length:literal $transform:ident,)*) => {
@@ -90,8 +93,11 @@ impl<'s> Spectrum<'s> {
 
     /// Sum of the powers in `bins`, which start at 1 or later.
     pub fn energy(self, bins: Range<usize>) -> f32 {
-        let sum: f32 =
-            bins.clone().filter(|bin| *bin < self.half()).map(|bin| self.power(bin)).sum();
+        let inner = self.bins.get(bins.start..bins.end.min(self.half())).unwrap_or_default();
+        let mut sum = 0.0;
+        for bin in inner {
+            sum += bin.re;
+        }
         if bins.end > self.half() { sum + self.power(self.half()) } else { sum }
     }
 

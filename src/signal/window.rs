@@ -115,8 +115,10 @@ impl<'m, const CHANNELS: usize, const LENGTH: usize, const FEATURES: usize, cons
         }
         // There is room.
         let _ = self.samples.push_back(*sample);
-        let is_due = self.schedule.advance();
-        Ok(is_due.then(|| self.row()))
+        match self.schedule.advance() {
+            false => Ok(None),
+            true => Ok(Some(self.row())),
+        }
     }
 
     /// Takes the next sample as a sensor's integers, of which each is `scale` in the unit of training.

@@ -1,4 +1,4 @@
-//! Runs firmware in QEMU, on a board with a Cortex-M4 (`mps2-an386`).
+//! Runs firmware in QEMU, on a board with a Cortex-M4 (`mps2-an386`) or another core.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,10 +11,30 @@ use anyhow::{Context, Result, bail};
 /// each takes longer than to trace it.
 const GATHERING: Duration = Duration::from_micros(300);
 
+/// A core, and the board that QEMU has it on.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// What the firmware is built for.
+    pub target: &'static str,
+    core: &'static str,
+    board: &'static str,
+}
+
+/// The Cortex-M4 that everything runs on.
+const CORTEX_M4: Machine =
+    Machine { target: "thumbv7em-none-eabihf", core: "cortex-m4", board: "mps2-an386" };
+
+/// A core of each kind: with a floating-point unit, without one, and of the next architecture.
+pub const MACHINES: [Machine; 3] = [
+    CORTEX_M4,
+    Machine { target: "thumbv6m-none-eabi", core: "cortex-m0", board: "microbit" },
+    Machine { target: "thumbv8m.main-none-eabihf", core: "cortex-m33", board: "mps2-an505" },
+];
+
 /// QEMU on `elf`, with `folder` as the directory of its files.
-fn command(elf: &Path, folder: &Path) -> Command {
+fn command(machine: Machine, elf: &Path, folder: &Path) -> Command {
     let mut command = Command::new("qemu-system-arm");
-    command.args(["-cpu", "cortex-m4", "-machine", "mps2-an386", "-nographic"]);
+    command.args(["-cpu", machine.core, "-machine", machine.board, "-nographic"]);
     command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]);
     command.arg(elf).current_dir(folder).stdin(Stdio::null());
     command
@@ -22,12 +42,17 @@ fn command(elf: &Path, folder: &Path) -> Command {
 
 /// Runs `elf` to its end; what it printed.
 pub fn run(elf: &Path, folder: &Path) -> Result<Vec<u8>> {
-    crate::read(&mut command(elf, folder))
+    run_on(CORTEX_M4, elf, folder)
+}
+
+/// The same on another core.
+pub fn run_on(machine: Machine, elf: &Path, folder: &Path) -> Result<Vec<u8>> {
+    crate::read(&mut command(machine, elf, folder))
 }
 
 /// Runs `elf` to its end and passes the address of every instruction that it executes.
 pub fn trace(elf: &Path, folder: &Path, mut visit: impl FnMut(u64)) -> Result<()> {
-    let mut command = command(elf, folder);
+    let mut command = command(CORTEX_M4, elf, folder);
     command.args(one_instruction_a_block()?).args(["-d", "exec,nochain"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut log = BufReader::with_capacity(1 << 20, child.stderr.take().context("piped")?);

@@ -60,6 +60,11 @@ const CORTEX_M4: &str = "thumbv7em-none-eabihf";
 /// Builds the firmware `name` for the Cortex-M4 around a model file, with the parts of flowlet
 /// that the model needs and no others; the path of its ELF file in `folder`.
 pub fn build(name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
+    build_for(CORTEX_M4, name, model, folder)
+}
+
+/// The same for another core.
+pub fn build_for(target: &str, name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
     /// Cargo writes each firmware to the same place, from where it must be copied first.
     static TURN: Mutex<()> = Mutex::new(());
 
@@ -71,13 +76,13 @@ pub fn build(name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
         model => model.map(|model| model.cargo_features().collect()),
     };
     let parts: Vec<_> = parts.map_err(|error| anyhow!("{model:?}: {error}"))?;
-    let mut command = cargo(CORTEX_M4);
-    command.args(["build", "--quiet", "--release", "--package", name, "--target", CORTEX_M4]);
+    let mut command = cargo(target);
+    command.args(["build", "--quiet", "--release", "--package", name, "--target", target]);
     command.args(["--features", &parts.join(",")]);
 
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     crate::run(command.env("FLOWLET_MODEL", model))?;
-    let built = self::folder().join("target").join(CORTEX_M4).join("release").join(name);
+    let built = self::folder().join("target").join(target).join("release").join(name);
     let elf = folder.join(name).with_extension("elf");
     std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {built:?}"))?;
     Ok(elf)

@@ -14,6 +14,7 @@ mod models;
 mod parallel;
 mod picture;
 mod setup;
+mod signal;
 mod steps;
 
 use std::io::Write;

@@ -178,7 +178,7 @@ pub fn all_units_active() -> Description {
 }
 
 /// A model without layers whose features need no standardisation.
-fn standardised(features: usize) -> Description {
+pub fn standardised(features: usize) -> Description {
     let feature = |number| Feature {
         name: format!("f{number}"),
         centre: 0.0,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, demo, families, firmware, latent, setup};
+use crate::{bench, demo, families, firmware, latent, setup, signal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -36,7 +36,7 @@ enum Outcome {
 }
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 12] = [
     "autoregressive",
     "context",
     "detector",
@@ -45,12 +45,14 @@ const PARTS: [&str; 10] = [
     "linear",
     "marginal",
     "mixture",
+    "signal",
+    "signal-4096",
     "spline",
     "student-t",
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -61,6 +63,7 @@ const STEPS: [Step; 19] = [
     Step::new("device crate on every core", cores),
     Step::new("no panic", no_panic),
     Step::new("a planted panic is found", planted_panic),
+    Step::new("signal on every emulated core", signal_on_cores),
     Step::new("package", package),
     Step::new("licences and advisories", deny),
     Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
@@ -313,6 +316,11 @@ fn every_family() -> Result<Outcome> {
 
 fn latent_models() -> Result<Outcome> {
     latent::check()?;
+    Ok(Outcome::Passed)
+}
+
+fn signal_on_cores() -> Result<Outcome> {
+    signal::check()?;
     Ok(Outcome::Passed)
 }
 

@@ -86,6 +86,15 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     latent::<M>(bytes)?;
     #[cfg(feature = "detector")]
     detector::<M>(&flow)?;
+    #[cfg(feature = "signal")]
+    {
+        window::<1, 16, 9, 0>(flow.recipe()?)?;
+        window::<2, 100, 9, 0>(flow.recipe()?)?;
+        window::<3, 256, 9, 3>(given.recipe()?)?;
+        window::<1, 1024, 9, 0>(flow.recipe()?)?;
+        #[cfg(feature = "signal-4096")]
+        window::<1, 4096, 9, 0>(flow.recipe()?)?;
+    }
     Ok(flow.score(&x)? + flow.log_density(&x)?)
 }
 
@@ -113,6 +122,39 @@ fn detector<M: Math>(flow: &Flow<'static, 9, 64, M>) -> Result<(), Error> {
     black_box((settings.confirmation(), settings.drift()));
     settings.sensors().for_each(touch);
     black_box(Detector::<70>::new(settings, black_box(file))?);
+    Ok(())
+}
+
+/// Every function of a window over a signal.
+#[cfg(feature = "signal")]
+fn window<const CHANNELS: usize, const LENGTH: usize, const D: usize, const C: usize>(
+    recipe: flowlet::signal::Recipe<'static>,
+) -> Result<(), Error> {
+    use flowlet::signal::{Samples, Schedule, Window};
+    let mut window = Window::<CHANNELS, LENGTH, D, C>::new(recipe)?;
+    let sample = black_box([0.5; CHANNELS]);
+    window.set_context(&black_box([0.5; C]))?;
+    black_box(window.push(&sample)?);
+    black_box(window.push_at(black_box(7), &sample)?);
+    black_box(window.push_counts(&black_box([7; CHANNELS]), black_box(0.1))?);
+    window.gap();
+    window.restart();
+    black_box((window.context(), window.gaps(), window.recipe()));
+    let (mut scratch, mut row) = (black_box([0.5; LENGTH]), [0.0; D]);
+    let samples = Samples { older: black_box(&[0.5; 64]), newer: black_box(&[0.5; 7]) };
+    recipe.row(samples, &mut scratch, &mut row);
+    black_box(row);
+    let mut schedule = Schedule::new(&recipe);
+    black_box(schedule.advance());
+    schedule.restart();
+    recipe.channel_names().for_each(touch);
+    recipe.entries().for_each(|entry| touch((entry, entry.feature.is_positive())));
+    black_box((
+        recipe.rate(),
+        recipe.detrending(),
+        recipe.taper(),
+        recipe.resolution(black_box(9)),
+    ));
     Ok(())
 }
 
