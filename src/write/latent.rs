@@ -121,7 +121,7 @@ impl LatentDescription {
             sections.push((tag::POINTS, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
         #[cfg(feature = "detector")]
         if let Some(detector) = &self.detector {
