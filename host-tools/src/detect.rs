@@ -74,7 +74,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => log::info!("{}: {} rows, no alarm", excerpt(&path), table.rows()),
         Some(line) => {
             let (rows, path) = (table.rows(), excerpt(&path));
-            log::info!("{path}: {rows} rows, {alarms} alarms, the first one from line {line} on");
+            let s = if alarms == 1 { "" } else { "s" };
+            log::info!("{path}: {rows} rows, {alarms} alarm{s}, the first one from line {line} on");
         }
     }
     output.finish()

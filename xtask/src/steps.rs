@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, demo, families, firmware, latent, setup};
+use crate::{bench, demo, detector, families, firmware, latent, setup};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -50,7 +50,7 @@ const PARTS: [&str; 10] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -69,6 +69,7 @@ const STEPS: [Step; 19] = [
     Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
+    Step::new("detector on an emulated core", detector_states).needs_host_tool(),
     Step::new("cycles within their limits", cycles).needs_host_tool(),
 ];
 
@@ -313,6 +314,11 @@ fn every_family() -> Result<Outcome> {
 
 fn latent_models() -> Result<Outcome> {
     latent::check()?;
+    Ok(Outcome::Passed)
+}
+
+fn detector_states() -> Result<Outcome> {
+    detector::check()?;
     Ok(Outcome::Passed)
 }
 
