@@ -137,6 +137,10 @@ pub struct Calibration {
 
 impl Calibration {
     /// Section 2.
+    pub fn contents(&self) -> Vec<u8> {
+        bytes_of(&self.words())
+    }
+
     fn words(&self) -> Vec<u32> {
         let counts = [self.rows, self.thresholds.len() as u32, self.quantiles.len() as u32];
         let thresholds = self.thresholds.iter().flat_map(|(rate, score)| [*rate, *score]);
@@ -362,7 +366,7 @@ impl Description {
             sections.push((tag::SCORE, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
         if let Some(first) = self.quantiles.first() {
             let mut words = alloc::vec![first.len() as u32];

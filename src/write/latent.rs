@@ -124,7 +124,7 @@ impl LatentDescription {
             sections.push((tag::POINTS, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
         sections.extend(super::signal_section(&self.signal));
         #[cfg(feature = "detector")]

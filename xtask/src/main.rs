@@ -4,6 +4,7 @@ mod bench;
 mod cycles;
 mod data;
 mod demo;
+mod detector;
 mod emulator;
 mod families;
 mod firmware;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, demo, families, firmware, latent, setup, signal};
+use crate::{bench, demo, detector, families, firmware, latent, setup, signal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -52,7 +52,7 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 21] = [
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -72,6 +72,7 @@ const STEPS: [Step; 20] = [
     Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
+    Step::new("detector on an emulated core", detector_states).needs_host_tool(),
     Step::new("cycles within their limits", cycles).needs_host_tool(),
 ];
 
@@ -321,6 +322,11 @@ fn latent_models() -> Result<Outcome> {
 
 fn signal_on_cores() -> Result<Outcome> {
     signal::check()?;
+    Ok(Outcome::Passed)
+}
+
+fn detector_states() -> Result<Outcome> {
+    detector::check()?;
     Ok(Outcome::Passed)
 }
 

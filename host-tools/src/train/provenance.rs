@@ -56,6 +56,7 @@ pub fn of_rows(
         ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
     ];
     facts.extend(job.rows.facts.iter().cloned());
+    facts.extend(job.arguments.alarms.fact().map(|asked| ("false_alarms", asked)));
     if let Some(limit) = time_limit {
         let limit = humantime::format_duration(limit);
         let how = if out_of_time { "reached, another run may differ" } else { "not reached" };
