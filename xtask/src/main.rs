@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, demonstrates, measures and tests flowlet.
 
 mod bench;
+mod boards;
 mod cycles;
 mod data;
 mod demo;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, demo, detector, families, firmware, latent, setup, signal};
+use crate::{bench, boards, demo, detector, families, firmware, latent, setup, signal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -52,7 +52,7 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -64,6 +64,7 @@ const STEPS: [Step; 21] = [
     Step::new("no panic", no_panic),
     Step::new("a planted panic is found", planted_panic),
     Step::new("signal on every emulated core", signal_on_cores),
+    Step::new("firmwares of the boards", firmwares_of_boards),
     Step::new("package", package),
     Step::new("licences and advisories", deny),
     Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
@@ -172,8 +173,10 @@ const TEST_HOST_TOOL: &str = "test --quiet --release --package flowlet-tools";
 
 fn format() -> Result<Outcome> {
     cargo("fmt --all --check")?;
-    let mut firmware = Command::new("cargo");
-    crate::run(firmware.args(["fmt", "--all", "--check"]).current_dir(firmware::folder()))?;
+    for folder in [firmware::folder(), boards::folder()] {
+        let mut firmware = Command::new("cargo");
+        crate::run(firmware.args(["fmt", "--all", "--check"]).current_dir(folder))?;
+    }
     Ok(Outcome::Passed)
 }
 
@@ -189,6 +192,7 @@ fn clippy_firmware() -> Result<Outcome> {
     let mut clippy = firmware::cargo("thumbv7em-none-eabihf");
     clippy.args(["clippy", "--quiet", "--release", "--all-features", "--", "-D", "warnings"]);
     crate::run(clippy.env("FLOWLET_MODEL", firmware::some_model()))?;
+    boards::clippy()?;
     Ok(Outcome::Passed)
 }
 
@@ -368,6 +372,11 @@ fn cycles() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+fn firmwares_of_boards() -> Result<Outcome> {
+    boards::check()?;
+    Ok(Outcome::Passed)
+}
+
 fn package() -> Result<Outcome> {
     cargo("package --quiet --package flowlet --allow-dirty --no-verify")
 }
@@ -377,7 +386,7 @@ fn deny() -> Result<Outcome> {
         println!("cargo-deny is missing: cargo install --locked cargo-deny");
         return Ok(Outcome::Skipped);
     }
-    for folder in [crate::root(), &firmware::folder()] {
+    for folder in [crate::root(), &firmware::folder(), &boards::folder()] {
         let config: &Path = &crate::root().join("deny.toml");
         let mut cargo = Command::new("cargo");
         cargo.args(["deny", "check", "--config"]).arg(config).args(["bans", "licenses", "sources"]);

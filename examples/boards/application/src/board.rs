@@ -57,6 +57,7 @@ const SOUND: u32 = 60;
 const FAULTY: u32 = 20;
 
 /// Where `score` takes its samples from.
+#[expect(clippy::large_enum_variant, reason = "there is one, and no memory to box it in")]
 enum Source<'a> {
     Sensor(&'a Queue),
     Simulated { fan: Fan, clock: Ticker, sample: u32 },
