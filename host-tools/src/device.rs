@@ -8,6 +8,7 @@ use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
 use flowlet::detector::{Detector, Settings};
+use flowlet::signal::Recipe;
 use flowlet::write::ModelFile;
 use flowlet::{
     Balance, Base, Calibration, LatentModel, Libm, MAX_FEATURES, Math, Member, Memory, Micromath,
@@ -22,6 +23,9 @@ use crate::rows::table::Table;
 
 /// Most bytes that are read of a model file, so that a device without end is refused.
 const LONGEST: u64 = 256 << 20;
+
+/// Key of that column in the provenance.
+pub const SEGMENT: &str = "segment";
 
 /// Reads a model file into aligned memory; nothing is checked yet.
 pub fn read(path: &Path) -> Result<ModelFile> {
@@ -79,6 +83,23 @@ fn judgement<'m>(file: &'m ModelFile, path: &str) -> Result<Judgement<'m>> {
 
 /// What a file says of alarms, and of scores.
 type Judgement<'m> = (Option<Settings<'m>>, Option<Calibration<'m>>);
+
+/// How the rows of the model in `file` come from a raw signal, if they do.
+pub fn recipe(file: &ModelFile) -> Option<Recipe<'_>> {
+    match Model::<Libm>::from_bytes(file.bytes()) {
+        Ok(model) => model.recipe().ok(),
+        Err(flowlet::Error::Math { .. }) => {
+            Model::<Micromath>::from_bytes(file.bytes()).ok()?.recipe().ok()
+        }
+        Err(_) => latent::device::recipe(file),
+    }
+}
+
+/// The column that told the recordings of the training signal apart.
+pub fn segment(device: &dyn Device) -> Option<String> {
+    let mut facts = device.summary().provenance.into_iter();
+    facts.find(|(key, _)| key == SEGMENT).map(|(_, name)| name)
+}
 
 /// The verbs of [`Model`], whichever its [`Math`], and those that a latent model has too.
 pub trait Device {

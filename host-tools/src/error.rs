@@ -115,6 +115,33 @@ pub enum Error {
         /// Its columns.
         columns: usize,
     },
+    /// A raw signal whose windows make no rows, or not those asked for.
+    #[error("{}: {what}", message::path(path))]
+    Signal {
+        /// The file.
+        path: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// A raw signal of an unknown rate.
+    #[error("how many samples a second has the signal? Say so with --rate")]
+    NoRate,
+    /// A sample that no feature can be taken of.
+    #[error(
+        "{}, line {line}, column `{}`: {value} is no sample, which is within 1e12: use a larger unit, or repair the sensor",
+        message::path(path),
+        excerpt(column)
+    )]
+    Sample {
+        /// The file.
+        path: String,
+        /// The line.
+        line: u64,
+        /// The channel.
+        column: String,
+        /// The value.
+        value: f32,
+    },
     /// Too few rows to learn from.
     #[error("{}: has {read} row{}{}; training needs at least {minimum}", message::path(path), if *read == 1 { "" } else { "s" }, if *read > *rows as u64 { format!(", of which {rows} can be used") } else { String::new() })]
     TooFewRows {
@@ -297,7 +324,7 @@ pub enum Error {
     },
     /// False alarms in time without the time of a row.
     #[error("--false-alarms {asked} needs the time from one row to the next, such as --every 1s")]
-    NoRate {
+    NoPeriod {
         /// What was asked for.
         asked: String,
     },
@@ -379,7 +406,8 @@ impl Error {
             self,
             Self::Options { .. }
                 | Self::Roles { .. }
-                | Self::NoRate { .. }
+                | Self::NoRate
+                | Self::NoPeriod { .. }
                 | Self::FalseAlarms { .. }
                 | Self::NothingToDo
         )

@@ -12,10 +12,12 @@ use crate::rows::cell::{self, CellFault};
 use crate::rows::damage::quantile;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
+use crate::signal::windows::{Judgeable, Source};
 
 /// Evaluate a model on labelled rows.
 ///
-/// The columns are matched by name; the label column holds 0 for normal and 1 for anomaly.
+/// The columns are matched by name; the label column holds 0 for normal and 1 for anomaly. A model of a
+/// raw signal reads its samples, and a window of them is an anomaly if most of them are.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -25,6 +27,9 @@ pub struct Arguments {
     /// Name of the label column.
     #[arg(long, value_name = "COLUMN")]
     label: String,
+    /// Of a raw signal, the column that tells recordings apart; by default that of training.
+    #[arg(long, value_name = "COLUMN")]
+    segment: Option<String>,
     /// What becomes of rows that lack a value, such as an empty cell or NaN.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
@@ -95,18 +100,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     refuse_label(&*device, arguments)?;
     let mut table = Table::open(&arguments.test)?.with_missing(arguments.missing);
-    let label = table.column(&arguments.label)?;
-    let columns = device::columns(&*device, &table)?;
+    table.column(&arguments.label)?;
+    let (segment, label) = (arguments.segment.as_deref(), Some(&*arguments.label));
+    let mut source = Source::of(&file, &*device, &table, segment, label)?;
     let offsets = device.offsets();
     let mut judged = Vec::new();
-    while table.advance()? {
-        let Some(values) = table.values(&columns)? else { continue };
-        let row = device::row(values, &offsets);
-        let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
-        judged.push(judge(&mut *device, &row, anomaly)?);
+    while let Some(Judgeable { values, is_anomaly, .. }) = source.next(&mut table)? {
+        let Some(values) = values else { continue };
+        let row = device::row(&values, &offsets);
+        judged.push(judge(&mut *device, &row, is_anomaly)?);
     }
     table.check_rows()?;
     table.warn();
+    source.check(judged.len(), table.path())?;
     let threshold = device.threshold().map(|threshold| threshold.score);
     let evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
     for warning in evaluation.warnings() {
@@ -142,7 +148,7 @@ fn refuse_label(device: &dyn Device, Arguments { model, label, .. }: &Arguments)
 }
 
 /// What the label of the present row says; none where it has none and such rows are left out.
-fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
+pub(crate) fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
     let text = table.text(label).to_owned();
     match (text.to_ascii_lowercase().as_str(), cell::number(&text)) {
         ("false" | "normal", _) | (_, Ok(0.0)) => Ok(Some(false)),

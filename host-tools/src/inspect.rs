@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use flowlet::detector::{Detector, Sensor};
+use flowlet::signal::{Detrending, Recipe, Taper};
 use flowlet::{Calibration, MAX_FEATURES, Tail, Threshold};
 use serde_json::{Map, Value, json};
 
@@ -41,6 +42,10 @@ struct Facts<'m> {
     cargo: String,
     /// The line of a firmware that loads the file.
     firmware: String,
+    /// How rows come from a raw signal, by name.
+    signal: Option<Vec<(&'static str, String)>>,
+    /// The line of a firmware that makes its window.
+    window: Option<String>,
 }
 
 /// Runs the verb.
@@ -49,7 +54,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let self_test_vectors = device.self_test()?;
     let summary = device.summary();
+    let recipe = device::recipe(&file);
     let facts = Facts {
+        signal: recipe.as_ref().map(describe_signal),
+        window: recipe.map(|recipe| window(&recipe, summary.context.len())),
         cargo: cargo(&summary),
         firmware: firmware(&summary, &arguments.model),
         thresholds: device.calibration().iter().flat_map(Calibration::thresholds).collect(),
@@ -128,6 +136,14 @@ impl Facts<'_> {
             "cargo": self.cargo,
             "firmware": self.firmware,
         });
+        if let Some(signal) = &self.signal {
+            value["signal"] = signal
+                .iter()
+                .map(|(key, fact)| ((*key).into(), json!(fact)))
+                .collect::<Map<_, _>>()
+                .into();
+            value["window"] = json!(self.window);
+        }
         if let Some(latent) = &summary.latent {
             value["latent"] = json!(latent);
         }
@@ -143,7 +159,8 @@ impl Facts<'_> {
         let code = code.map(|(name, line)| (name.to_string(), line.clone()));
         let line =
             |(name, fact): (String, String)| format!("{:<15} {}\n", escape(&name), escape(&fact));
-        own.chain(provenance).chain(code).map(line).collect()
+        let window = self.window.iter().map(|line| (String::new(), line.clone()));
+        own.chain(provenance).chain(code).chain(window).map(line).collect()
     }
 
     /// What the tool itself knows of the file.
@@ -153,6 +170,9 @@ impl Facts<'_> {
         let mut line = |name: &str, fact: String| lines.push((name.into(), fact));
         if !summary.context.is_empty() {
             line("given", summary.context.join(", "));
+        }
+        for (name, fact) in self.signal.iter().flatten() {
+            line(name, fact.clone());
         }
         for ColumnSummary { name, offset, step } in &summary.columns {
             if *offset != 0.0 {
@@ -230,6 +250,42 @@ impl Facts<'_> {
         line("self-test", format!("{vectors} vectors, all with the bits in the file"));
         lines
     }
+}
+
+/// The line of a firmware that makes the window of a signal.
+fn window(recipe: &Recipe, context: usize) -> String {
+    let (channels, length, features) = (recipe.channels(), recipe.window(), recipe.features());
+    let context = if context == 0 { String::new() } else { format!(", {context}") };
+    format!(
+        "let mut window = Window::<{channels}, {length}, {features}{context}>::new(flow.recipe()?)?;"
+    )
+}
+
+fn describe_signal(recipe: &Recipe) -> Vec<(&'static str, String)> {
+    let channel = |(number, [name, unit]): (usize, [&str; 2])| {
+        let unit = if unit.is_empty() { String::new() } else { format!(" in {unit}") };
+        format!("{name}{unit} (resolution {})", recipe.resolution(number))
+    };
+    let channels: Vec<_> = recipe.channel_names().enumerate().map(channel).collect();
+    let detrending = match recipe.detrending() {
+        Detrending::None => "not detrended",
+        Detrending::Mean => "less its mean",
+        Detrending::Line => "less its line",
+    };
+    let taper = match recipe.taper() {
+        Taper::None => "no taper",
+        Taper::Hann => "Hann taper",
+    };
+    let bytes = 4 * recipe.channels() * recipe.window();
+    let (window, hop) = (recipe.window(), recipe.hop());
+    vec![
+        ("channels", channels.join(", ")),
+        ("rate", format!("{} samples a second", recipe.rate())),
+        (
+            "window",
+            format!("{window} samples, {hop} apart, {detrending}, {taper}, {bytes} bytes of RAM"),
+        ),
+    ]
 }
 
 fn threshold(threshold: &Threshold) -> Value {

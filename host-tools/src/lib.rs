@@ -1,11 +1,12 @@
 //! The host side of flowlet: from rows to a model file, and back to numbers.
 //!
 //! [`rows`] is all that is known of rows before training, [`training`] turns them into a model
-//! file, [`latent`] into one of a latent model; [`family`] holds the trainable twins of the device's layers. [`inference`] fits a flow to a
+//! file, [`latent`] into one of a latent model; [`signal`] makes the rows of a raw signal; [`family`] holds the trainable twins of the device's layers. [`inference`] fits a flow to a
 //! density that is known but for its constant, in place of rows. [`device`] runs a file with
 //! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
-//! [`score`], [`detect`], [`commission`], [`encode`], [`decode`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
+//! [`score`], [`detect`], [`commission`], [`features`], [`encode`], [`decode`], [`sample`],
+//! [`inspect`]; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod encode;
 pub mod error;
 pub mod evaluate;
 pub mod family;
+pub mod features;
 pub mod inference;
 pub mod inspect;
 pub mod latent;
@@ -27,5 +29,6 @@ pub mod output;
 pub mod rows;
 pub mod sample;
 pub mod score;
+pub mod signal;
 pub mod train;
 pub mod training;

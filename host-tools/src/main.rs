@@ -7,7 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
 use flowlet_tools::{
-    commission, decode, detect, encode, evaluate, inspect, message, output, sample, score, train,
+    commission, decode, detect, encode, evaluate, features, inspect, message, output, sample,
+    score, train,
 };
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
@@ -31,6 +32,7 @@ enum Verb {
     Score(score::Arguments),
     Detect(detect::Arguments),
     Commission(commission::Arguments),
+    Features(features::Arguments),
     Encode(encode::Arguments),
     Decode(decode::Arguments),
     Sample(sample::Arguments),
@@ -119,6 +121,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Score(arguments) => score::run(arguments),
         Verb::Detect(arguments) => detect::run(arguments),
         Verb::Commission(arguments) => commission::run(arguments),
+        Verb::Features(arguments) => features::run(arguments),
         Verb::Encode(arguments) => encode::run(arguments),
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),

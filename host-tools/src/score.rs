@@ -10,13 +10,15 @@ use crate::latent::device::Latent;
 use crate::output;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
+use crate::signal::windows::{Judgeable, Source};
 
 /// Score the rows of a CSV file.
 ///
 /// Writes the columns log_density (nats, raw units), score (what the row is judged by, higher is less
 /// normal) and anomaly (1 where the score is above the model's threshold, empty where the model has
 /// none). Columns are matched by name, others are ignored, and rows are read as they come, so that a file may be
-/// larger than memory. Numbers are written so that they read back to the same bits.
+/// larger than memory. A model of a raw signal reads its samples, and writes a line for each window, with the
+/// number of its first sample in front (sample, from 0). Numbers are written so that they read back to the same bits.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// the evidence lower bound.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     bound: Option<u16>,
+    /// Of a raw signal, the column that tells recordings apart; by default that of training.
+    #[arg(long, value_name = "COLUMN")]
+    segment: Option<String>,
     /// What becomes of rows that lack a value, such as an empty cell or NaN: those that are
     /// dropped have empty cells in the output.
     #[arg(long, value_enum, default_value = "refuse")]
@@ -57,21 +62,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
     let threshold = device.threshold();
     let mut table = Table::open(&arguments.rows)?.with_missing(arguments.missing);
-    let columns = device::columns(&*device, &table)?;
+    let segment = arguments.segment.as_deref();
+    let mut source = Source::of(&file, &*device, &table, segment, None)?;
     let offsets = device.offsets();
     let questions = Questions::of(&mut *device, arguments)?;
-    let mut header = questions.header();
+    let mut header: Vec<_> = source.is_signal().then(|| "sample".to_owned()).into_iter().collect();
+    header.extend(questions.header());
     if arguments.attribution {
         let names = device.feature_names();
         header.extend(names.iter().map(|name| format!("attribution_{name}")));
     }
     let mut output = output::Table::create(arguments.output.as_deref(), &header)?;
-    while table.advance()? {
-        let Some(values) = table.values(&columns)? else {
+    let mut count = 0;
+    while let Some(Judgeable { sample, values, .. }) = source.next(&mut table)? {
+        let Some(values) = values else {
             output.row(header.iter().map(|_| String::new()))?;
             continue;
         };
-        let row = device::row(values, &offsets);
+        count += 1;
+        let sample = sample.map(|sample| sample.to_string()).into_iter();
+        let row = device::row(&values, &offsets);
         let score = device.score(&row)?;
         let p_value = device.p_value(score).map_or(String::new(), |p_value| p_value.to_string());
         let anomaly = match threshold {
@@ -87,14 +97,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 if arguments.attribution {
                     cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
                 }
-                output.row(cells)?;
+                output.row(sample.chain(cells))?;
             }
             Some(latent) => {
+                let judged = sample.chain(judged);
                 output.row(judged.chain(questions.answers(latent, &row)?))?;
             }
         }
     }
     table.warn();
+    source.check(count, table.path())?;
     output.finish()
 }
 

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::family::Image;
 use crate::names::{Name, Names};
 use crate::output::Draft;
+use crate::rows::dataset::Dataset;
 use crate::rows::missing::Missing;
 use crate::rows::period::Period;
 use crate::rows::precision::Offset;
@@ -23,6 +24,7 @@ use crate::rows::prepare::{self, Wild};
 use crate::rows::roles::Roles;
 use crate::rows::split::Division;
 use crate::rows::table::Table;
+use crate::signal::{self, windows};
 use crate::training::alarms::Options;
 use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
@@ -145,6 +147,8 @@ pub struct Arguments {
     /// Arithmetic that the threshold will hold for.
     #[arg(long, value_enum, default_value = "libm")]
     math: Arithmetic,
+    #[command(flatten)]
+    signal: signal::options::Options,
 }
 
 /// The `Math` of the firmware.
@@ -205,6 +209,24 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// What the files hold.
+struct Input {
+    training: Dataset,
+    validation: Option<Dataset>,
+    /// How the rows come from a raw signal, the words of a `Signal`; nothing where they do not.
+    signal: Vec<u32>,
+}
+
+/// Reads rows that come as they are.
+fn read(table: Table, roles: &Roles, validation: Option<&Path>, missing: Missing) -> Result<Input> {
+    let training = table.read(&roles.exclude, &roles.context)?;
+    let validation = validation.map(|path| {
+        let mut table = Table::open(path)?.with_missing(missing);
+        table.read_columns(training.names.clone())
+    });
+    Ok(Input { validation: validation.transpose()?, training, signal: Vec::new() })
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
@@ -216,10 +238,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::Options { option: "--validation -", with: "training rows from `-`" });
     }
     Draft::check(&arguments.output, &inputs)?;
-    let Arguments { exclude, context, periodic, offset, missing, .. } = arguments;
+    let Arguments { exclude, context, periodic, offset, missing, signal, .. } = arguments;
     let table = Table::open(&arguments.training)?.with_missing(*missing);
     let roles = Roles::new(&table, exclude, context, periodic, offset)?;
-    let training = table.read(&roles.exclude, &roles.context)?;
+    let validation = arguments.validation.as_deref();
+    let Input { training, validation, signal } = match signal.rate {
+        None => read(table, &roles, validation, *missing)?,
+        Some(rate) => {
+            let Roles { exclude, context, .. } = &roles;
+            let options = signal;
+            let request = windows::Request { options, rate, exclude, context, label: None };
+            let made = windows::make(table, &request)?;
+            let validation = validation.map(|path| windows::read(path, *missing, &made, context));
+            let validation = validation.transpose()?;
+            Input { validation, signal: made.signal.words(), training: made.rows }
+        }
+    };
     let context = roles.context.len();
     let features = training.names.len() - context;
     if !(2..=flowlet::MAX_FEATURES).contains(&features) {
@@ -228,13 +262,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(image) = arguments.image.filter(|image| image.values() != features) {
         return Err(Error::Image { path: training.path, image, features });
     }
-    let validation = arguments.validation.as_deref();
-    let validation = validation
-        .map(|path| {
-            let mut table = Table::open(path)?.with_missing(*missing);
-            table.read_columns(training.names.clone())
-        })
-        .transpose()?;
     let request = prepare::Request {
         roles: &roles,
         division: arguments.split,
@@ -242,7 +269,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
     };
     let rows = prepare::prepare(training, validation, &request)?;
-    let job = Job { arguments, context, rows: &rows };
+    let job = Job { arguments, context, rows: &rows, signal: &signal };
     report::warn(&job);
     if arguments.family == Choice::Vae {
         return latent::run(&job);

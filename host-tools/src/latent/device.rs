@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flowlet::signal::Recipe;
 use flowlet::write::ModelFile;
 use flowlet::{
     Calibration, LatentMemory, LatentModel, LatentScratch, LatentTerms, Libm, Likelihood, Math,
@@ -68,6 +69,16 @@ pub fn open<'m>(file: &'m ModelFile, path: &str) -> Result<Box<dyn Device + 'm>>
             Ok(Box::new(Loaded::new(model, "micromath")))
         }
         Err(source) => Err(refuse(source)),
+    }
+}
+
+/// How the rows of the latent model in `file` come from a raw signal, if they do.
+pub fn recipe(file: &ModelFile) -> Option<Recipe<'_>> {
+    match LatentModel::<Libm>::from_bytes(file.bytes()) {
+        Err(flowlet::Error::Math { .. }) => {
+            LatentModel::<Micromath>::from_bytes(file.bytes()).ok()?.recipe().ok()
+        }
+        model => model.ok()?.recipe().ok(),
     }
 }
 

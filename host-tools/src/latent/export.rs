@@ -28,6 +28,8 @@ pub struct Judgement<'a> {
     pub false_alarm_rates: &'a [f64],
     /// When scores become an alarm.
     pub alarms: &'a Alarms,
+    /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
+    pub signal: &'a [u32],
 }
 
 /// Writes the file of a model with a calibration from the rows of `split` and self-test vectors, all
@@ -40,8 +42,9 @@ pub fn export(
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
     let mut description = describe(fitted, columns);
-    let Judgement { math, points, seed, false_alarm_rates, alarms } = *judgement;
+    let Judgement { math, points, seed, false_alarm_rates, alarms, signal } = *judgement;
     description.math = math;
+    description.signal = signal.to_vec();
     description.points = points::normal(points, description.latents, seed);
     // A name that holds a line break must not make a line of its own.
     description.provenance =

@@ -132,6 +132,7 @@ mod tests {
             names: vec!["a".into(), "b".into()],
             lines: (0..rows.len() as u64).map(|place| place + 2).collect(),
             values: rows.into_iter().flatten().collect(),
+            windows: Vec::new(),
             read: 0,
         }
     }

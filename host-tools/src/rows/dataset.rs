@@ -14,8 +14,21 @@ pub struct Dataset {
     pub values: Vec<f64>,
     /// Of each row, its line in the file, from 1.
     pub lines: Vec<u64>,
+    /// Of each row of a signal, its window; nothing where rows were read as they are.
+    pub windows: Vec<Window>,
     /// Rows of the file, with those that were left out.
     pub read: u64,
+}
+
+/// Where the window of a row lies in its signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Number of the stretch of one recording and one context.
+    pub stretch: usize,
+    /// Number of its first sample in the file.
+    pub first: u64,
+    /// That of the sample behind its last one.
+    pub end: u64,
 }
 
 impl Dataset {
@@ -58,6 +71,7 @@ impl Dataset {
             names: self.names.clone(),
             values: places.iter().flat_map(row).copied().collect(),
             lines: places.iter().map(|place| self.lines[*place]).collect(),
+            windows: places.iter().filter_map(|place| self.windows.get(*place).copied()).collect(),
             read: self.read,
         }
     }
@@ -97,6 +111,7 @@ impl Table {
         }
         self.check_rows()?;
         self.warn();
-        Ok(Dataset { path: self.path().into(), names, values, lines, read: self.rows() })
+        let (path, read) = (self.path().into(), self.rows());
+        Ok(Dataset { path, names, values, lines, windows: Vec::new(), read })
     }
 }

@@ -193,6 +193,7 @@ mod tests {
             names: (0..columns.len()).map(|column| format!("f{column}")).collect(),
             lines: (0..rows as u64).map(|place| place + 2).collect(),
             values: (0..rows).flat_map(row).collect(),
+            windows: Vec::new(),
             read: 0,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Rows in time order are divided by blocks, so that a row and its neighbours stand on one side;
 //! blocks are longer than the rows' correlation time, and each operating point has its own.
+//! Windows of a signal are divided by time within each stretch: the last tenth is held out, the tenth
+//! before it stops training, and a window that shares samples with one of a later part is in none.
 
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -10,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 use crate::rows::copies::Copies;
 use crate::rows::damage::Damage;
-use crate::rows::dataset::Dataset;
+use crate::rows::dataset::{Dataset, Window};
 use crate::rows::order::Order;
 
 /// Fewest training rows.
@@ -64,6 +66,8 @@ enum Part {
     Training,
     EarlyStopping,
     HeldOut,
+    /// None of them.
+    LeftOut,
 }
 
 /// Divides the rows: a tenth stops training, a tenth is held out.
@@ -131,6 +135,9 @@ impl Rows<'_> {
     ) -> Vec<Part> {
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x73_706c_6974);
         let count = self.dataset.lines.len();
+        if !self.dataset.windows.is_empty() {
+            return by_time(&self.dataset.windows, every, parts, rest);
+        }
         let mut own = vec![rest; count];
         match division {
             Division::Random => {
@@ -213,6 +220,34 @@ impl Rows<'_> {
     }
 }
 
+/// The parts of windows in time order: of `every` windows of a stretch the last one is for the second of
+/// `parts`, the one before for the first, and the others for `rest`.
+fn by_time(windows: &[Window], every: usize, parts: [Part; 2], rest: Part) -> Vec<Part> {
+    let mut own = vec![rest; windows.len()];
+    // So many of the windows up to here; short stretches have one now and then.
+    let due = |windows: usize| (windows as f64 / every as f64).round() as usize;
+    let mut start = 0;
+    for stretch in windows.chunk_by(|a, b| a.stretch == b.stretch) {
+        let end = start + stretch.len();
+        let each = due(end) - due(start);
+        // With two parts and nothing else the first one has all that are left.
+        let first = if every == 2 { start } else { end.saturating_sub(2 * each).max(start) };
+        let second = end - each;
+        own[first..second].fill(parts[0]);
+        own[second..end].fill(parts[1]);
+        for later in [first, second] {
+            let Some(Window { first, .. }) = windows.get(later).filter(|_| later < end) else {
+                continue;
+            };
+            for place in (start..later).rev().take_while(|place| windows[*place].end > *first) {
+                own[place] = Part::LeftOut;
+            }
+        }
+        start = end;
+    }
+    own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +259,7 @@ mod tests {
             names: vec!["a".into(), "b".into()],
             lines: (0..rows as u64).collect(),
             values: (0..rows).flat_map(|row| [value(row), row as f64]).collect(),
+            windows: Vec::new(),
             read: 0,
         }
     }
@@ -260,6 +296,37 @@ mod tests {
                 all.sort_unstable();
                 prop_assert_eq!(all, (0..rows as u64).collect::<Vec<_>>());
             }
+        }
+
+        /// No two parts share a sample, and within a stretch each part is later than the one before.
+        #[test]
+        fn windows_are_divided_by_time(
+            stretches in prop::collection::vec(1usize..80, 1..30), hop in 1u64..40, of_two: bool,
+        ) {
+            let mut windows = Vec::new();
+            for (stretch, count) in stretches.iter().enumerate() {
+                let start = 100_000 * stretch as u64;
+                let window = |number: usize| start + hop * number as u64;
+                windows.extend((0..*count).map(window).map(|first| Window { stretch, first, end: first + 32 }));
+            }
+            let every = if of_two { 2 } else { 10 };
+            let parts = [Part::EarlyStopping, Part::HeldOut];
+            let own = by_time(&windows, every, parts, Part::Training);
+            let of = |part: Part| own.iter().filter(|own| **own == part).count();
+            let order = [Part::Training, Part::EarlyStopping, Part::HeldOut];
+            for (number, part) in order.iter().enumerate() {
+                for later in &order[number + 1..] {
+                    for a in (0..own.len()).filter(|place| own[*place] == *part) {
+                        for b in (0..own.len()).filter(|place| own[*place] == *later) {
+                            let same = windows[a].stretch == windows[b].stretch;
+                            prop_assert!(!same || windows[a].end <= windows[b].first);
+                        }
+                    }
+                }
+            }
+            let held_out = of(Part::HeldOut) as f64;
+            prop_assert!((held_out - windows.len() as f64 / every as f64).abs() <= 1.0);
+            prop_assert!(!of_two || of(Part::Training) == 0);
         }
 
         /// A wild row changes the part of no other row, and is in none.

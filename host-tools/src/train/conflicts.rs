@@ -5,6 +5,7 @@ use super::Arguments;
 use super::latent::{Likelihood, Posterior, Prior};
 use crate::error::{Error, Result};
 use crate::family::Family;
+use crate::rows::split::Division;
 use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
@@ -13,10 +14,13 @@ use crate::training::transform::Marginal;
 const NOT_VAE: &str = "another family than vae";
 const VAE: &str = "--family vae";
 
+/// What options of finished rows do not go with.
+const SIGNAL: &str = "a raw signal (--rate)";
+
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 28] = [
+const CONFLICTS: [Conflict; 33] = [
     ("--score log-density", VAE, |a| a.score == Score::LogDensity && is_vae(a)),
     ("--latent", NOT_VAE, |a| a.latent.latent.is_some() && !is_vae(a)),
     ("--posterior", NOT_VAE, |a| a.latent.posterior.is_some() && !is_vae(a)),
@@ -58,6 +62,13 @@ const CONFLICTS: [Conflict; 28] = [
     ("--periodic", "another base than standard-normal", |a| {
         !a.periodic.is_empty() && a.base.is_some_and(|base| base != Base::StandardNormal)
     }),
+    ("--offset", SIGNAL, |a| a.signal.rate.is_some() && !a.offset.is_empty()),
+    ("--periodic", SIGNAL, |a| a.signal.rate.is_some() && !a.periodic.is_empty()),
+    ("--image", SIGNAL, |a| a.signal.rate.is_some() && a.image.is_some()),
+    ("--likelihood bernoulli", SIGNAL, |a| {
+        a.signal.rate.is_some() && a.latent.likelihood == Some(Likelihood::Bernoulli)
+    }),
+    ("--split random", SIGNAL, |a| a.signal.rate.is_some() && a.split == Division::Random),
     ("--layers", "a family without layers", |a| a.layers.is_some() && is_without_layers(a)),
     ("--base", "a family without layers", |a| a.base.is_some() && is_without_layers(a)),
     ("--components", "a family and base without mixtures", |a| {

@@ -35,6 +35,8 @@ pub struct Job<'a> {
     pub context: usize,
     /// What there is to train on.
     pub rows: &'a Prepared,
+    /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
+    pub signal: &'a [u32],
 }
 
 /// The flows of a model and how they came about.
@@ -77,6 +79,7 @@ impl Job<'_> {
             score: *score,
             false_alarm_rates: false_alarm_rate.clone(),
             alarms: self.alarms()?,
+            signal: self.signal.to_vec(),
         };
         let Prepared { split, columns, .. } = self.rows;
         export::export(&trained.members(), columns, self.context, split, &judgement, &facts)
@@ -151,7 +154,7 @@ impl Job<'_> {
     }
 
     fn fit(&self, candidate: Candidate, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
-        let Self { arguments, context, rows: Prepared { split, columns, .. } } = self;
+        let Self { arguments, context, rows: Prepared { split, columns, .. }, .. } = self;
         let rows = split.training.lines.len();
         let options = Options {
             architecture: architecture(arguments, candidate, rows),

@@ -127,6 +127,7 @@ pub fn run(job: &Job) -> Result<()> {
         seed: *seed,
         false_alarm_rates: false_alarm_rate,
         alarms: &job.alarms()?,
+        signal: job.signal,
     };
     let Prepared { split, columns, .. } = job.rows;
     let draft = export::describe(&trained.fitted, columns).to_file();

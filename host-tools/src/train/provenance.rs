@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Job, Trained};
+use crate::device;
 use crate::rows::standardise::Spread;
 use crate::training::ensemble::Member;
 use crate::training::fit::Fitted;
@@ -55,6 +56,9 @@ pub fn of_rows(
         ("training_rows", split.training.lines.len().to_string()),
         ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
     ];
+    if let Some(segment) = &job.arguments.signal.segment {
+        facts.push((device::SEGMENT, segment.clone()));
+    }
     facts.extend(job.rows.facts.iter().cloned());
     facts.extend(job.arguments.alarms.fact().map(|asked| ("false_alarms", asked)));
     if let Some(limit) = time_limit {

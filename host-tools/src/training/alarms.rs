@@ -69,7 +69,7 @@ impl Options {
                 return Err(Error::Options { option: "--every", with: "--false-alarms in rows" });
             }
             (Period::Time(time), Some(every)) => time.as_secs_f64() / every,
-            (Period::Time(_), None) => return Err(Error::NoRate { asked: asked.text.clone() }),
+            (Period::Time(_), None) => return Err(Error::NoPeriod { asked: asked.text.clone() }),
         };
         let rows = rows / asked.count;
         match POSSIBLE.contains(&rows) {

@@ -41,6 +41,8 @@ pub struct Judgement {
     pub false_alarm_rates: Vec<f64>,
     /// When scores become an alarm.
     pub alarms: Alarms,
+    /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
+    pub signal: Vec<u32>,
 }
 
 /// Writes the file of `members`, the last `context` columns their context, with a calibration from the
@@ -57,6 +59,7 @@ pub fn export(
 ) -> Result<ModelFile> {
     let mut description = describe(members, columns, context);
     description.math = judgement.math;
+    description.signal.clone_from(&judgement.signal);
     // A name that holds a line break must not make a line of its own.
     description.provenance =
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
