@@ -63,6 +63,8 @@ use crate::Error;
 use crate::base::Mixture;
 use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
+#[cfg(feature = "detector")]
+use crate::detector::Settings;
 use crate::file::{self, File, tag};
 use crate::math::{LIMIT, Libm, Math};
 use crate::member::Member;
@@ -80,6 +82,8 @@ pub struct LatentModel<'m, M: Math = Libm> {
     standardisation: &'m [[f32; Standardisation::WORDS]],
     log_scale_sum: f32,
     calibration: Option<Calibration<'m>>,
+    #[cfg(feature = "detector")]
+    detector: Option<Settings<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -119,6 +123,8 @@ impl<'m, M: Math> LatentModel<'m, M> {
             standardisation,
             log_scale_sum: Standardisation::log_scale_sum(standardisation, parts.sizes.features),
             calibration: None,
+            #[cfg(feature = "detector")]
+            detector: None,
             columns: Columns::read(parts.sizes, names, file.columns)?,
             provenance: "",
             self_test: &[],
@@ -133,6 +139,10 @@ impl<'m, M: Math> LatentModel<'m, M> {
         #[cfg(feature = "signal")]
         if let Some(words) = file.signal {
             model.signal = Some(crate::signal::Recipe::for_features(words, model.features())?);
+        }
+        #[cfg(feature = "detector")]
+        if let Some(words) = file.detector {
+            model.detector = Some(Settings::read(words, model.features())?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -332,6 +342,18 @@ impl<'m, M: Math> LatentModel<'m, M> {
     /// What the scores of held-out rows were, if the file says so.
     pub fn calibration(&self) -> Option<Calibration<'m>> {
         self.calibration
+    }
+
+    /// As of a [`Model`](crate::Model).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { calibration: Some(calibration), ..self }
+    }
+
+    /// When scores become an alarm, if the file says so.
+    #[cfg(feature = "detector")]
+    pub fn detector_settings(&self) -> Option<Settings<'m>> {
+        self.detector
     }
 
     /// The threshold that [`Given::is_anomaly`] uses, if the file has one.

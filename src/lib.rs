@@ -29,6 +29,7 @@
 //! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds;
 //!   [`attribution`] says which feature is to blame.
 //! - `signal` (feature) makes the rows from a raw signal, sample by sample.
+//! - `detector` (feature) turns scores into alarms, with a bound on how often one is false.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
@@ -55,6 +56,8 @@ mod base;
 pub mod bijection;
 mod calibration;
 mod columns;
+#[cfg(feature = "detector")]
+pub mod detector;
 mod direction;
 mod draw;
 mod ensemble;

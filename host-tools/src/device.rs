@@ -7,11 +7,12 @@ use std::io::Read;
 use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
+use flowlet::detector::{Detector, Settings};
 use flowlet::signal::Recipe;
 use flowlet::write::ModelFile;
 use flowlet::{
-    Balance, Base, Calibration, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Score,
-    Scratch, Standardisation, Terms, Threshold,
+    Balance, Base, Calibration, LatentModel, Libm, MAX_FEATURES, Math, Member, Memory, Micromath,
+    Model, ScalarMap, Score, Scratch, Standardisation, Terms, Threshold,
 };
 use rand::Rng;
 
@@ -49,6 +50,39 @@ pub fn open<'m>(file: &'m ModelFile, path: &str) -> Result<Box<dyn Device + 'm>>
         Err(source) => Err(refuse(source)),
     }
 }
+
+/// What the file says of alarms, if it does.
+pub fn detector_settings<'m>(file: &'m ModelFile, path: &str) -> Result<Option<Settings<'m>>> {
+    Ok(judgement(file, path)?.0)
+}
+
+/// The detector in `file`.
+pub fn detector<'m>(file: &'m ModelFile, path: &str) -> Result<Detector<'m, MAX_FEATURES>> {
+    let refuse = |source| Error::Model { path: path.into(), source };
+    let (settings, calibration) = judgement(file, path)?;
+    let settings = settings.ok_or(refuse(flowlet::Error::NoDetector))?;
+    let calibration = calibration.ok_or(refuse(flowlet::Error::NoCalibration))?;
+    Detector::new(settings, calibration).map_err(refuse)
+}
+
+/// What `file` says of scores and alarms, whatever its arithmetic.
+fn judgement<'m>(file: &'m ModelFile, path: &str) -> Result<Judgement<'m>> {
+    fn of<'m, M: Math>(bytes: &'m [u8]) -> Result<Judgement<'m>, flowlet::Error> {
+        match Model::<M>::from_bytes(bytes) {
+            Err(flowlet::Error::IsLatent) => LatentModel::<M>::from_bytes(bytes)
+                .map(|model| (model.detector_settings(), model.calibration())),
+            model => model.map(|model| (model.detector_settings(), model.calibration())),
+        }
+    }
+    let found = match of::<Libm>(file.bytes()) {
+        Err(flowlet::Error::Math { file: Micromath::ID, .. }) => of::<Micromath>(file.bytes()),
+        found => found,
+    };
+    found.map_err(|source| Error::Model { path: path.into(), source })
+}
+
+/// What a file says of alarms, and of scores.
+type Judgement<'m> = (Option<Settings<'m>>, Option<Calibration<'m>>);
 
 /// How the rows of the model in `file` come from a raw signal, if they do.
 pub fn recipe(file: &ModelFile) -> Option<Recipe<'_>> {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use flowlet::detector::{Detector, Sensor};
 use flowlet::signal::{Detrending, Recipe, Taper};
-use flowlet::{Calibration, Tail, Threshold};
+use flowlet::{Calibration, MAX_FEATURES, Tail, Threshold};
 use serde_json::{Map, Value, json};
 
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
@@ -11,6 +12,7 @@ use crate::error::Result;
 use crate::latent::device::{LatentSummary, describe_flows};
 use crate::message::escape;
 use crate::output;
+use crate::training::alarms;
 
 /// Show what a model file holds and what it costs on a device.
 ///
@@ -28,10 +30,12 @@ pub struct Arguments {
 }
 
 /// All that is known of a file.
-struct Facts {
+struct Facts<'m> {
     summary: Summary,
     thresholds: Vec<Threshold>,
     tail: Option<Tail>,
+    /// None too where the calibration has too few rows for one.
+    detector: Option<Detector<'m, MAX_FEATURES>>,
     flash_bytes: usize,
     self_test_vectors: usize,
     /// The dependency of a firmware's Cargo.toml.
@@ -58,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         firmware: firmware(&summary, &arguments.model),
         thresholds: device.calibration().iter().flat_map(Calibration::thresholds).collect(),
         tail: device.calibration().and_then(|calibration| calibration.tail()),
+        detector: device::detector(&file, &arguments.model.display().to_string()).ok(),
         flash_bytes: file.bytes().len(),
         self_test_vectors,
         summary,
@@ -93,7 +98,7 @@ fn firmware(summary: &Summary, path: &Path) -> String {
     format!("let {made}::from_bytes(include_model!({name:?}))?;")
 }
 
-impl Facts {
+impl Facts<'_> {
     fn json(&self) -> String {
         let Self { summary, .. } = self;
         let mut provenance = Map::new();
@@ -125,6 +130,7 @@ impl Facts {
                 "shape_error": tail.shape_error,
                 "share": tail.share,
             })),
+            "detector": self.detector.as_ref().map(detector),
             "self_test_vectors": self.self_test_vectors,
             "provenance": provenance,
             "cargo": self.cargo,
@@ -227,6 +233,19 @@ impl Facts {
         if let Some(tail) = &self.tail {
             line("tail", describe_tail(tail));
         }
+        match &self.detector {
+            Some(detector) => {
+                line("detector", alarms::describe(detector));
+                let (bound, step) = detector.settings().drift();
+                if bound > 0.0 {
+                    line("drift", format!("followed within {bound}, by about {step} a row"));
+                }
+                for (name, sensor) in summary.features.iter().zip(detector.settings().sensors()) {
+                    line("sensor", describe_sensor(name, sensor));
+                }
+            }
+            None => line("detector", "none".into()),
+        }
         let vectors = self.self_test_vectors;
         line("self-test", format!("{vectors} vectors, all with the bits in the file"));
         lines
@@ -275,6 +294,33 @@ fn threshold(threshold: &Threshold) -> Value {
         "false_alarm_rate": threshold.false_alarm_rate,
         "rows": threshold.rows,
     })
+}
+
+fn detector(detector: &Detector<MAX_FEATURES>) -> Value {
+    let settings = detector.settings();
+    let (bound, step) = settings.drift();
+    let sensor = |Sensor { low, high, longest_run }: Sensor| json!({ "low": low, "high": high, "longest_run": longest_run });
+    json!({
+        "rows_between_false_alarms": settings.rows_between_false_alarms(),
+        "alarm_at": detector.alarm_at(),
+        "charge": detector.charge(),
+        "fewest_rows": detector.fewest_rows(),
+        "confirmation": settings.confirmation(),
+        "drift_bound": bound,
+        "drift_step": step,
+        "sensors": settings.sensors().map(sensor).collect::<Vec<_>>(),
+    })
+}
+
+fn describe_sensor(name: &str, Sensor { low, high, longest_run }: Sensor) -> String {
+    let range = match (low, high) {
+        (f32::MIN, f32::MAX) => "any value".into(),
+        (low, high) => format!("{low} to {high}"),
+    };
+    match longest_run {
+        0 => format!("{name}, {range}"),
+        run => format!("{name}, {range}, stuck after {run} rows of one value"),
+    }
 }
 
 fn describe(threshold: &Threshold) -> String {

@@ -5,12 +5,15 @@
 //! density that is known but for its constant, in place of rows. [`device`] runs a file with
 //! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
-//! [`score`], [`features`], [`encode`], [`decode`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
+//! [`score`], [`detect`], [`commission`], [`features`], [`encode`], [`decode`], [`sample`],
+//! [`inspect`]; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
 #![forbid(unsafe_code)]
 
+pub mod commission;
 pub mod decode;
+pub mod detect;
 pub mod device;
 pub mod encode;
 pub mod error;

@@ -25,6 +25,7 @@ use crate::rows::roles::Roles;
 use crate::rows::split::Division;
 use crate::rows::table::Table;
 use crate::signal::{self, windows};
+use crate::training::alarms::Options;
 use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
@@ -141,6 +142,8 @@ pub struct Arguments {
     /// is an anomaly, and the file holds a threshold for each.
     #[arg(long, value_name = "RATE,...", value_delimiter = ',', default_value = "0.01", value_parser = rate)]
     false_alarm_rate: Vec<f64>,
+    #[command(flatten)]
+    alarms: Options,
     /// Arithmetic that the threshold will hold for.
     #[arg(long, value_enum, default_value = "libm")]
     math: Arithmetic,
@@ -227,6 +230,8 @@ fn read(table: Table, roles: &Roles, validation: Option<&Path>, missing: Missing
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
+    // Found before any work.
+    arguments.alarms.rows_between_false_alarms()?;
     let inputs = [Some(&arguments.training), arguments.validation.as_ref()];
     let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     if inputs.iter().filter(|input| **input == Path::new("-")).count() > 1 {

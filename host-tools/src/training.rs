@@ -5,6 +5,7 @@
 //! scores mean, [`export`] writes the file, and [`constants`] says what it makes of values off a
 //! constant. [`generalised_pareto`] describes the tails of scores and of importance weights.
 
+pub mod alarms;
 pub mod balance;
 pub mod calibrate;
 pub mod conditional;

@@ -4,6 +4,8 @@ use rand_core::Rng;
 
 use crate::Error;
 use crate::calibration::{Calibration, Threshold};
+#[cfg(feature = "detector")]
+use crate::detector::Detector;
 use crate::kernel::Units;
 use crate::latent::scratch::LATENT_ROWS;
 use crate::latent::{LatentModel, LatentScratch, LatentTerms, MAX_SUMMARY};
@@ -182,6 +184,24 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
     /// The score that at most a share `rate` of normal rows exceed ([`Calibration::threshold_at`]).
     pub fn threshold_at(&self, rate: f32) -> Result<f32, Error> {
         self.model.threshold_at(rate)
+    }
+
+    /// The same model judged by another calibration, such as one of the machine on site
+    /// ([`Commissioning`](crate::detector::Commissioning)).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { model: self.model.with_calibration(calibration) }
+    }
+
+    /// What turns its scores into alarms.
+    ///
+    /// # Errors
+    ///
+    /// Where the file says nothing of alarms, or its calibration has too few rows.
+    #[cfg(feature = "detector")]
+    pub fn detector(&self) -> Result<Detector<'m, D>, Error> {
+        let settings = self.model.detector_settings().ok_or(Error::NoDetector)?;
+        Detector::new(settings, self.calibration().ok_or(Error::NoCalibration)?)
     }
 
     /// The threshold that [`Latent::is_anomaly`] uses, if the file has one.

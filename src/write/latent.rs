@@ -47,6 +47,9 @@ pub struct LatentDescription {
     pub calibration: Option<Calibration>,
     /// As in [`Description`](super::Description).
     pub signal: Vec<u32>,
+    /// When scores become an alarm.
+    #[cfg(feature = "detector")]
+    pub detector: Option<super::Detector>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -93,6 +96,8 @@ impl Default for LatentDescription {
             math: Libm::ID,
             calibration: None,
             signal: Vec::new(),
+            #[cfg(feature = "detector")]
+            detector: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -119,9 +124,13 @@ impl LatentDescription {
             sections.push((tag::POINTS, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
         sections.extend(super::signal_section(&self.signal));
+        #[cfg(feature = "detector")]
+        if let Some(detector) = &self.detector {
+            sections.push((tag::DETECTOR, detector.contents()));
+        }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }

@@ -1,9 +1,11 @@
 //! `cargo xtask`: sets up, demonstrates, measures and tests flowlet.
 
 mod bench;
+mod boards;
 mod cycles;
 mod data;
 mod demo;
+mod detector;
 mod emulator;
 mod families;
 mod firmware;

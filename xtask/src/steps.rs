@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, demo, families, firmware, latent, setup, signal};
+use crate::{bench, boards, demo, detector, families, firmware, latent, setup, signal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -36,9 +36,10 @@ enum Outcome {
 }
 
 /// Cargo features of flowlet that are parts of models.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "autoregressive",
     "context",
+    "detector",
     "ensemble",
     "latent",
     "linear",
@@ -51,7 +52,7 @@ const PARTS: [&str; 11] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 22] = [
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -63,6 +64,7 @@ const STEPS: [Step; 20] = [
     Step::new("no panic", no_panic),
     Step::new("a planted panic is found", planted_panic),
     Step::new("signal on every emulated core", signal_on_cores),
+    Step::new("firmwares of the boards", firmwares_of_boards),
     Step::new("package", package),
     Step::new("licences and advisories", deny),
     Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
@@ -71,6 +73,7 @@ const STEPS: [Step; 20] = [
     Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
+    Step::new("detector on an emulated core", detector_states).needs_host_tool(),
     Step::new("cycles within their limits", cycles).needs_host_tool(),
 ];
 
@@ -170,8 +173,10 @@ const TEST_HOST_TOOL: &str = "test --quiet --release --package flowlet-tools";
 
 fn format() -> Result<Outcome> {
     cargo("fmt --all --check")?;
-    let mut firmware = Command::new("cargo");
-    crate::run(firmware.args(["fmt", "--all", "--check"]).current_dir(firmware::folder()))?;
+    for folder in [firmware::folder(), boards::folder()] {
+        let mut firmware = Command::new("cargo");
+        crate::run(firmware.args(["fmt", "--all", "--check"]).current_dir(folder))?;
+    }
     Ok(Outcome::Passed)
 }
 
@@ -187,6 +192,7 @@ fn clippy_firmware() -> Result<Outcome> {
     let mut clippy = firmware::cargo("thumbv7em-none-eabihf");
     clippy.args(["clippy", "--quiet", "--release", "--all-features", "--", "-D", "warnings"]);
     crate::run(clippy.env("FLOWLET_MODEL", firmware::some_model()))?;
+    boards::clippy()?;
     Ok(Outcome::Passed)
 }
 
@@ -323,6 +329,11 @@ fn signal_on_cores() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+fn detector_states() -> Result<Outcome> {
+    detector::check()?;
+    Ok(Outcome::Passed)
+}
+
 /// The promises of the README, held against what is measured.
 fn cycles() -> Result<Outcome> {
     let models = ["real_nvp_d8", "maf_d8", "standard_normal_d8", "student_t_d8", "latent_d8_l6"];
@@ -361,6 +372,11 @@ fn cycles() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+fn firmwares_of_boards() -> Result<Outcome> {
+    boards::check()?;
+    Ok(Outcome::Passed)
+}
+
 fn package() -> Result<Outcome> {
     cargo("package --quiet --package flowlet --allow-dirty --no-verify")
 }
@@ -370,7 +386,7 @@ fn deny() -> Result<Outcome> {
         println!("cargo-deny is missing: cargo install --locked cargo-deny");
         return Ok(Outcome::Skipped);
     }
-    for folder in [crate::root(), &firmware::folder()] {
+    for folder in [crate::root(), &firmware::folder(), &boards::folder()] {
         let config: &Path = &crate::root().join("deny.toml");
         let mut cargo = Command::new("cargo");
         cargo.args(["deny", "check", "--config"]).arg(config).args(["bans", "licenses", "sources"]);

@@ -11,6 +11,7 @@ use crate::rows::order::Order;
 use crate::rows::period::Period;
 use crate::rows::precision::{self, Precision};
 use crate::rows::roles::Roles;
+use crate::rows::runs;
 use crate::rows::split::{self, Division, Rows, Split};
 use crate::rows::standardise::{self, Column, Spread};
 
@@ -57,6 +58,10 @@ pub struct Prepared {
     pub constants: Vec<usize>,
     /// What is odd about the rows, for the model file, as key and value.
     pub facts: Vec<(&'static str, String)>,
+    /// The longest run of each column, in all rows as they were read, copies among them.
+    pub runs: Vec<usize>,
+    /// The number of those rows.
+    pub rows: usize,
 }
 
 /// Looks at the rows, says what is odd, leaves out copies and wild ones, subtracts offsets, divides and standardises.
@@ -69,6 +74,13 @@ pub fn prepare(
     if let Some(validation) = &validation {
         notes.common(validation, &training);
     }
+    let offsets = precision::offsets(&training, &request.roles.offsets)?;
+    let all = || [Some(&training), validation.as_ref()].into_iter().flatten();
+    let mut runs = vec![0; training.names.len()];
+    for longest in all().map(|rows| runs::longest(rows, &offsets)) {
+        runs.iter_mut().zip(longest).for_each(|(run, own)| *run = own.max(*run));
+    }
+    let read = all().map(|rows| rows.lines.len()).sum();
     let mut training = notes.distinct(training, "training");
     let mut validation = validation.map(|validation| notes.distinct(validation, VALIDATION));
     let fences = fences(&training, &request.roles.periods)?;
@@ -78,7 +90,6 @@ pub fn prepare(
         let column = training.column(&period.column)?;
         notes.period(&training, period, &tame(&training, column, &fences));
     }
-    let offsets = precision::offsets(&training, &request.roles.offsets)?;
     for dataset in [Some(&mut training), validation.as_mut()].into_iter().flatten() {
         dataset.subtract(&offsets);
     }
@@ -116,7 +127,7 @@ pub fn prepare(
             constants.push(number);
         }
     }
-    Ok(Prepared { split, columns, constants, facts: notes.facts })
+    Ok(Prepared { split, columns, constants, facts: notes.facts, runs, rows: read })
 }
 
 /// The fence of each column.

@@ -9,6 +9,7 @@ use super::{Arguments, provenance};
 use crate::error::{Error, Result};
 use crate::family::Family;
 use crate::rows::prepare::Prepared;
+use crate::training::alarms::{self, Alarms};
 use crate::training::ensemble::Member;
 use crate::training::export::{self, Judgement};
 use crate::training::fit::{self, Fitted, Options};
@@ -77,10 +78,18 @@ impl Job<'_> {
             math: math.id(),
             score: *score,
             false_alarm_rates: false_alarm_rate.clone(),
+            alarms: self.alarms()?,
             signal: self.signal.to_vec(),
         };
         let Prepared { split, columns, .. } = self.rows;
         export::export(&trained.members(), columns, self.context, split, &judgement, &facts)
+    }
+
+    /// What is asked of the detector.
+    pub(super) fn alarms(&self) -> Result<Alarms> {
+        let Prepared { columns, runs, rows, .. } = self.rows;
+        let features = columns.len() - self.context;
+        Alarms::new(&self.arguments.alarms, alarms::sensors(&columns[..features], runs, *rows))
     }
 
     /// Number of flows, if the user wants one.

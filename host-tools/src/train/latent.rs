@@ -21,6 +21,7 @@ use crate::rows::dataset::Dataset;
 use crate::rows::prepare::Prepared;
 use crate::rows::split::Split;
 use crate::rows::standardise::{Column, Spread};
+use crate::training::alarms;
 use crate::training::fit::Rows;
 use crate::training::progress::Progress;
 
@@ -125,6 +126,7 @@ pub fn run(job: &Job) -> Result<()> {
         points: latent.points.map_or(POINTS, usize::from),
         seed: *seed,
         false_alarm_rates: false_alarm_rate,
+        alarms: &job.alarms()?,
         signal: job.signal,
     };
     let Prepared { split, columns, .. } = job.rows;
@@ -138,6 +140,7 @@ pub fn run(job: &Job) -> Result<()> {
     Draft::create(&job.arguments.output)?.complete(file.bytes())?;
     let mut device = device::open(&file, "the trained model")?;
     tell(job, &trained, &active, &*device);
+    alarms::report(device::detector(&file, "the trained model"));
     // A feature of 0 and 1 has no values off its constant.
     if !is_binary {
         report::off_constants(job, &mut *device)?;
@@ -341,7 +344,7 @@ fn terms(Bound { elbo, reconstruction, prior, posterior }: &Bound) -> String {
 
 /// The same rows, whose features are 0 or 1 and stay so.
 fn as_binary(rows: &Prepared, context: usize) -> Result<Prepared> {
-    let Prepared { split, columns, constants, facts } = rows;
+    let Prepared { split, columns, constants, facts, runs, rows } = rows;
     let features = columns.len() - context;
     for dataset in [&split.training, &split.early_stopping, &split.held_out] {
         check_binary(dataset, features)?;
@@ -359,6 +362,8 @@ fn as_binary(rows: &Prepared, context: usize) -> Result<Prepared> {
         columns: columns.iter().enumerate().map(plain).collect(),
         constants: constants.clone(),
         facts: facts.clone(),
+        runs: runs.clone(),
+        rows: *rows,
     })
 }
 

@@ -60,6 +60,7 @@ pub fn of_rows(
         facts.push((device::SEGMENT, segment.clone()));
     }
     facts.extend(job.rows.facts.iter().cloned());
+    facts.extend(job.arguments.alarms.fact().map(|asked| ("false_alarms", asked)));
     if let Some(limit) = time_limit {
         let limit = humantime::format_duration(limit);
         let how = if out_of_time { "reached, another run may differ" } else { "not reached" };

@@ -1,7 +1,7 @@
 //! What a user is told before and after training.
 
 use flowlet::write::ModelFile;
-use flowlet::{Calibration, MAX_ENSEMBLE_SCORE, Threshold};
+use flowlet::{Calibration, MAX_ENSEMBLE_SCORE};
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
@@ -12,9 +12,8 @@ use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
 use crate::rows::standardise::Column;
-use crate::training::calibrate::{self, Basis};
-use crate::training::constants;
 use crate::training::fit::Fitted;
+use crate::training::{alarms, calibrate, constants};
 
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
 const OPERATING_POINTS: f32 = 0.3;
@@ -34,43 +33,6 @@ pub fn warn(job: &Job) {
             message::path(&training.path),
             excerpt(name),
             word(name)
-        );
-    }
-}
-
-/// Says what a false-alarm rate rests on, if that is little.
-fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
-    let (held_out, needed) = (threshold.rows as usize, calibrate::rows_needed(rate));
-    let above = held_out as f64 * rate;
-    if above >= calibrate::HANDFUL {
-        return;
-    }
-    let basis = |calibration| Basis::of(&calibration, threshold.false_alarm_rate);
-    let rests = match device.calibration().map_or(Basis::Rows, basis) {
-        Basis::Exponential(_) => {
-            "it follows an exponential tail fitted to the largest of their scores".into()
-        }
-        Basis::Extrapolation(tail) => {
-            let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
-            format!(
-                "it is extrapolated along a tail fitted to the largest of their scores, of shape {:.2} \
-                 with a standard error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
-                tail.shape, tail.shape_error
-            )
-        }
-        Basis::Rows if held_out < needed => "the largest of their scores is taken".into(),
-        Basis::Rows => "a handful of rows decides it".into(),
-    };
-    let steadier = (calibrate::HANDFUL / rate).ceil();
-    if held_out < needed {
-        log::warn!(
-            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
-             {needed}: {rests}; {steadier} would make it steady"
-        );
-    } else {
-        log::warn!(
-            "{held_out} rows are left for the threshold, of which a false-alarm rate of {rate} lets \
-             {above:.0} score higher: {rests}; {steadier} would make it steady"
         );
     }
 }
@@ -169,16 +131,10 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         log::info!("{}", describe_shares(&summary.shares));
     }
     log::info!("score: {}", summary.score);
-    for threshold in device.calibration().iter().flat_map(Calibration::thresholds) {
-        let Threshold { rows, false_alarm_rate, score } = threshold;
-        log::info!(
-            "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
-        );
-    }
+    calibrate::report(&*device);
     let thresholds: Vec<_> =
         device.calibration().iter().flat_map(Calibration::thresholds).collect();
     for (threshold, rate) in thresholds.into_iter().zip(&job.arguments.false_alarm_rate) {
-        warn_of_few_rows(&*device, threshold, *rate);
         if summary.balances.len() > 1 && threshold.score >= MAX_ENSEMBLE_SCORE {
             log::warn!(
                 "no row scores above the threshold for a false-alarm rate of {rate}: the score of an \
@@ -186,6 +142,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
             );
         }
     }
+    alarms::report(device::detector(file, "the trained model"));
     warn_of_operating_points(job, &summary.balances);
     off_constants(job, &mut *device)?;
     log::info!(

@@ -9,6 +9,7 @@ use crate::message::escape;
 use crate::rows::dataset::Dataset;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
+use crate::training::alarms::Alarms;
 use crate::training::ensemble::{Member, log_shares};
 use crate::training::{balance, calibrate};
 
@@ -38,6 +39,8 @@ pub struct Judgement {
     pub score: Score,
     /// Shares of normal rows that may score above each threshold, the one that decides first.
     pub false_alarm_rates: Vec<f64>,
+    /// When scores become an alarm.
+    pub alarms: Alarms,
     /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
     pub signal: Vec<u32>,
 }
@@ -62,7 +65,10 @@ pub fn export(
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
     set_score(&mut description, &split.early_stopping, judgement.score)?;
     let with = |calibration| Description { calibration, ..description.clone() }.to_file();
-    description.calibration = Some(calibrate(with, split, &judgement.false_alarm_rates)?);
+    let calibration = calibrate(with, split, &judgement.false_alarm_rates)?;
+    description.detector =
+        Some(judgement.alarms.detector(&calibration.quantiles, calibration.rows));
+    description.calibration = Some(calibration);
     description.quantiles = (0..description.features.len())
         .map(|feature| quantiles(&split.training.ascending(feature)))
         .collect();
@@ -114,6 +120,15 @@ pub fn calibrate(
     let draft = file(None);
     let mut device = device::open(&draft, "the trained model")?;
     let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
+    with_thresholds(file, calibration, rates)
+}
+
+/// The same scores with a threshold for each of `rates`.
+pub fn with_thresholds(
+    file: impl Fn(Option<Calibration>) -> ModelFile,
+    calibration: Calibration,
+    rates: &[f64],
+) -> Result<Calibration> {
     let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, 0.0)).collect();
     let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
     let device = device::open(&draft, "the trained model")?;
