@@ -98,8 +98,8 @@ fn a_broken_sensor_is_no_alarm() {
 /// A machine that runs a little otherwise alarms without end, until the model is commissioned on it.
 #[test]
 fn commissioning_fits_a_model_to_a_machine() {
-    let folder = folder(&rows(1200, 1.0));
-    folder.write("site.csv", rows(600, 1.0));
+    let folder = folder(&rows(1200, 2.0));
+    folder.write("site.csv", rows(600, 2.0));
     let alarms = |model: &str| {
         let states = printed(&folder, &format!("detect {model} input.csv"));
         states.iter().filter(|row| row[0] == "alarm").count()
