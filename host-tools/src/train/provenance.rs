@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::job::{Job, Trained};
 use crate::rows::standardise::Spread;
+use crate::training::curve;
 use crate::training::ensemble::Member;
 use crate::training::fit::Fitted;
 use crate::training::transform::Transform;
@@ -35,6 +36,9 @@ pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         facts.extend(of_transform(job, &fitted.transform));
     }
     facts.extend(arguments.image.map(|image| ("image", image.to_string())));
+    let curves = members.iter().map(|own| own.fitted.curve.thinned(own.fitted.best.number));
+    let curves = curve::KEYS.into_iter().zip(curves.map(|curve| curve.to_string()));
+    facts.extend(curves.filter(|(_, curve)| !curve.is_empty()));
     facts
 }
 
@@ -53,6 +57,8 @@ pub fn of_rows(
         ("family", family.to_owned()),
         ("seed", job.arguments.seed.to_string()),
         ("training_rows", split.training.lines.len().to_string()),
+        ("early_stopping_rows", split.early_stopping.lines.len().to_string()),
+        ("held_out_rows", split.held_out.lines.len().to_string()),
         ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
     ];
     facts.extend(job.rows.facts.iter().cloned());

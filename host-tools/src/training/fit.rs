@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
+use crate::training::curve::{Curve, Point};
 use crate::training::loss;
 use crate::training::mixture;
 use crate::training::transform::{self, Transform};
@@ -93,6 +94,8 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run; none by expectation maximisation.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training, in which case another run may end elsewhere.
     pub out_of_time: bool,
     /// Whether it is still below a plain Gaussian, because it had few epochs.
@@ -227,6 +230,7 @@ pub fn fit(
     let mut since_change = 0;
     let mut run = 0;
     let mut out_of_time = false;
+    let mut curve = Curve::default();
     for number in 1..=options.epochs {
         run = number;
         order.shuffle(&mut random);
@@ -265,6 +269,11 @@ pub fn fit(
             since_change += 1;
         }
         progress(epoch);
+        curve.push(Point {
+            epoch: number,
+            training: -training_loss,
+            validation: -validation_loss,
+        });
         if number - best_number >= options.patience {
             break;
         }
@@ -305,7 +314,7 @@ pub fn fit(
             });
         }
     };
-    Ok(Fitted { transform, flow, best, epochs: run, out_of_time, unfinished })
+    Ok(Fitted { transform, flow, best, epochs: run, curve, out_of_time, unfinished })
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.
@@ -327,7 +336,8 @@ fn fit_mixture(
         |rows| loss::mean(&Judge { transform: &transform, rows, seed: options.seed }.losses(&flow));
     let (training_loss, validation_loss) = (mean(training), mean(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time, unfinished: false })
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time, unfinished: false })
 }
 
 /// The loss of each row, given the log-densities of the transformed rows, shape \[rows, 1\].
