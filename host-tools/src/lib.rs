@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blame;
 pub mod decode;
 pub mod device;
 pub mod encode;
@@ -18,10 +19,12 @@ pub mod evaluate;
 pub mod family;
 pub mod inference;
 pub mod inspect;
+pub mod judged;
 pub mod latent;
 pub mod message;
 pub mod names;
 pub mod output;
+pub mod report;
 pub mod rows;
 pub mod sample;
 pub mod score;

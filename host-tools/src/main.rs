@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
-use flowlet_tools::{decode, encode, evaluate, inspect, message, output, sample, score, train};
+use flowlet_tools::{decode, encode, evaluate, inspect, message, output, report, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
 ///
@@ -30,6 +30,7 @@ enum Verb {
     Encode(encode::Arguments),
     Decode(decode::Arguments),
     Sample(sample::Arguments),
+    Report(report::Arguments),
     Inspect(inspect::Arguments),
     /// Print a completion script for a shell.
     Completions {
@@ -111,6 +112,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Encode(arguments) => encode::run(arguments),
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),
+        Verb::Report(arguments) => report::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
         Verb::Completions { shell } => completions(*shell),
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Job, Trained};
+use crate::rows::split::Division;
 use crate::rows::standardise::Spread;
 use crate::training::curve;
 use crate::training::ensemble::Member;
@@ -49,6 +50,10 @@ pub fn of_rows(
     time_limit: Option<Duration>,
     out_of_time: bool,
 ) -> Vec<(&'static str, String)> {
+    let divided = match job.arguments.split {
+        Division::Blocks => "blocks",
+        Division::Random => "random",
+    };
     let split = &job.rows.split;
     let bytes: Vec<u8> =
         split.training.single_rows().flatten().flat_map(f32::to_le_bytes).collect();
@@ -56,6 +61,7 @@ pub fn of_rows(
         ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
         ("family", family.to_owned()),
         ("seed", job.arguments.seed.to_string()),
+        ("split", divided.to_owned()),
         ("training_rows", split.training.lines.len().to_string()),
         ("early_stopping_rows", split.early_stopping.lines.len().to_string()),
         ("held_out_rows", split.held_out.lines.len().to_string()),
