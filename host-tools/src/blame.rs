@@ -96,7 +96,10 @@ impl Blame {
             format!("{name:<40} {most_blamed:>12.4}\n")
         };
         let alarms = self.describe();
-        format!("{alarms}; share that blames most the feature\n{}", blamed.map(line).collect::<String>())
+        format!(
+            "{alarms}; share that blames most the feature\n{}",
+            blamed.map(line).collect::<String>()
+        )
     }
 
     /// Which alarms, in words.
@@ -106,7 +109,8 @@ impl Blame {
             Alarms::Anomalies => "alarms of anomalies",
             Alarms::All => "alarms",
         };
-        let asked = if asked < alarms { format!(", of which {asked} were asked") } else { "".into() };
+        let asked =
+            if asked < alarms { format!(", of which {asked} were asked") } else { "".into() };
         format!("{alarms} {rows}{asked}")
     }
 }

@@ -63,7 +63,6 @@ pub fn judge(
     Ok(judged)
 }
 
-
 /// What the label of the present row says; none where it has none and such rows are left out.
 fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
     let text = table.text(label).to_owned();

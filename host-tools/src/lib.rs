@@ -5,7 +5,8 @@
 //! density that is known but for its constant, in place of rows. [`device`] runs a file with
 //! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
-//! [`score`], [`encode`], [`decode`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
+//! [`score`], [`encode`], [`decode`], [`sample`], [`report`], [`inspect`]; [`judged`] rows and what alarms [`blame`]
+//! are what several of them share; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
 #![forbid(unsafe_code)]

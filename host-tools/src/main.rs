@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
-use flowlet_tools::{decode, encode, evaluate, inspect, message, output, report, sample, score, train};
+use flowlet_tools::{
+    decode, encode, evaluate, inspect, message, output, report, sample, score, train,
+};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
 ///

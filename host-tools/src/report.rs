@@ -76,6 +76,9 @@ struct Findings {
     held_out: Vec<(f64, f64)>,
     test: Option<Test>,
     clouds: Clouds,
+    /// Of each feature, what nearly all training rows lie between, in raw units; nothing where the file
+    /// does not know.
+    ranges: Vec<[f64; 2]>,
     /// The lines of a firmware.
     firmware: firmware::Lines,
 }
@@ -112,6 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         thresholds: page::thresholds(device),
         held_out: device.calibration().as_ref().map_or(Vec::new(), held_out),
         clouds: clouds(device, judged)?,
+        ranges: ranges(device),
         firmware: firmware::Lines::of(&summary, &arguments.model),
         summary,
         test,
@@ -169,6 +173,11 @@ fn held_out(calibration: &Calibration) -> Vec<(f64, f64)> {
         (f64::from(score), f64::from(rows))
     };
     calibration.quantiles().map(entry).collect()
+}
+
+fn ranges(device: &dyn Device) -> Vec<[f64; 2]> {
+    let ranges = device.ranges().into_iter().zip(device.offsets());
+    ranges.map(|(ends, offset)| ends.map(|end| with_offset(end, offset))).collect()
 }
 
 /// Rows and samples in raw units. A conditional model draws its samples given the context of rows.

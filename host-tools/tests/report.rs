@@ -26,7 +26,7 @@ fn rows(names: [&str; 4], count: usize, has_anomalies: bool) -> String {
         let (t, is_anomaly) = (k as f64, has_anomalies && k % 10 == 9);
         let a = (t * 0.7).sin() + (t * 2.3).cos();
         let noise = 0.2 * (t * 12.9898).sin();
-        let c = a * a + noise + if is_anomaly { 9.0 } else { 0.0 };
+        let c = a * a + noise + if is_anomaly { 9.0 + 0.5 * t } else { 0.0 };
         let b = (t * 1.3).sin();
         format!("{a:.5},{b:.5},{c:.5},{:.5},{}\n", (t * 0.11).cos(), u8::from(is_anomaly))
     };
@@ -36,7 +36,10 @@ fn rows(names: [&str; 4], count: usize, has_anomalies: bool) -> String {
 /// What each model of the folder is trained with.
 const MODELS: [(&str, &str); 4] = [
     ("flow", "--family real-nvp --epochs 4 --layers 2 --hidden 8"),
-    ("ensemble", "--family real-nvp --ensemble 2 --epochs 3 --layers 2 --hidden 8 --false-alarm-rate 0.01,0.001"),
+    (
+        "ensemble",
+        "--family real-nvp --ensemble 2 --epochs 3 --layers 2 --hidden 8 --false-alarm-rate 0.01,0.001",
+    ),
     ("latent", "--family vae --latent 2 --posterior gaussian --epochs 3 --hidden 16"),
     ("conditional", "--family real-nvp --epochs 3 --layers 2 --hidden 8"),
 ];
@@ -95,21 +98,30 @@ fn a_page_runs_nothing_and_asks_no_other_place_for_anything() {
         for tag in tags(&page) {
             let element = tag.split_whitespace().next().unwrap_or_default();
             assert!(
-                !["script", "img", "iframe", "object", "embed", "link", "base", "a", "form", "use", "image"]
-                    .contains(&element.trim_start_matches('/')),
+                ![
+                    "script", "img", "iframe", "object", "embed", "link", "base", "a", "form",
+                    "use", "image"
+                ]
+                .contains(&element.trim_start_matches('/')),
                 "{name}: <{tag}>"
             );
             let attributes = tag.split_whitespace().filter_map(|word| word.split_once('='));
             for (attribute, _) in attributes {
                 assert!(!attribute.starts_with("on"), "{name}: <{tag}>");
-                assert!(!["src", "href", "xlink:href", "xmlns"].contains(&attribute), "{name}: <{tag}>");
+                assert!(
+                    !["src", "href", "xlink:href", "xmlns"].contains(&attribute),
+                    "{name}: <{tag}>"
+                );
             }
             assert!(!tag.contains("://") && !tag.contains("url("), "{name}: <{tag}>");
         }
         let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
         let (style, _) = style.expect("a page has a style");
         assert!(!style.contains("url(") && !style.contains('@') || !style.contains("@import"));
-        assert!(page.contains("default-src 'none'"), "{name}: the browser is not told to ask nobody");
+        assert!(
+            page.contains("default-src 'none'"),
+            "{name}: the browser is not told to ask nobody"
+        );
     }
 }
 
@@ -129,12 +141,12 @@ fn a_page_says_what_is_known_and_not_what_is_not() {
         ("flow", "", "no rows were given"),
         ("flow", "", "held-out rows"),
         ("flow", "--test test.csv", "auroc"),
+        ("flow", "--test test.csv", "the last bar is of"),
         ("flow", "--test test.csv", "precision over recall"),
         ("flow", "--test test.csv --unlabelled", "rows, all taken as normal"),
         ("flow", "", "flow::&lt;4, 8&gt;::from_bytes(include_model!"),
         ("ensemble", "--test test.csv", "flow 1: real-nvp"),
-        ("ensemble", "--test test.csv", "an extrapolation"),
-        ("latent", "--test test.csv", "a residual is how far"),
+        ("ensemble", "--test test.csv", "fewer than the 999 that the rate needs"),
         ("latent", "--test test.csv", "latent.residuals(&amp;row)"),
         ("latent", "", "evidence lower bound"),
         ("conditional", "", "given the context of rows"),
@@ -162,9 +174,7 @@ fn a_page_tells_of_damaged_and_drifting_rows() {
     };
     let lines: String = (0..600).map(drifting).collect();
     folder.write("train.csv", format!("glitch,missing,drift,constant\n{lines}"));
-    folder.accepted(
-        "train train.csv --missing drop --family gaussian -o damaged.flow",
-    );
+    folder.accepted("train train.csv --missing drop --family gaussian -o damaged.flow");
     let page = page(&folder, "damaged", "");
     for part in [
         "Rows with a wild value</b>: 1 in training",
@@ -192,7 +202,11 @@ fn what_cannot_be_reported_is_refused_and_nothing_is_written() {
         ("report none.flow -o new.html", 1, "none.flow: cannot be read"),
         ("report flow.flow --test other.csv -o new.html", 1, "other.csv: has no column `c`"),
         ("report flow.flow --test odd.csv -o new.html", 1, "odd.csv"),
-        ("report flow.flow --test test.csv --label a -o new.html", 1, "train it again with --exclude a"),
+        (
+            "report flow.flow --test test.csv --label a -o new.html",
+            1,
+            "train it again with --exclude a",
+        ),
         ("report flow.flow --label label -o new.html", 2, "--test"),
         ("report flow.flow --test test.csv -o test.csv", 1, "test.csv"),
     ];
@@ -209,16 +223,16 @@ fn what_cannot_be_reported_is_refused_and_nothing_is_written() {
 
 #[test]
 fn evaluate_names_the_feature_that_anomalies_blame() {
-    for (model, measure) in [("flow", "attribution"), ("ensemble", "attribution"), ("latent", "residual")] {
+    for model in ["flow", "ensemble", "latent"] {
         let folder = plain();
         let said = folder.accepted(&format!("evaluate {model}.flow test.csv --label label"));
         assert!(said.contains("alarms of anomalies"), "{said}");
-        assert!(said.contains(&format!("c, mean {measure}")), "{said}");
+        assert!(said.contains("  c, mean "), "{said}");
         let json = format!("evaluate {model}.flow test.csv --label label --json");
         let output = folder.command(&json).assert().success().get_output().clone();
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let blame = &found["blame"];
-        assert_eq!((&blame["rows"], &blame["measure"]), (&"anomalies".into(), &measure.into()));
+        assert_eq!(blame["rows"], "anomalies");
         assert_eq!(blame["features"][0]["feature"], "c", "{model}: {blame}");
         assert!(blame["features"][0]["most_blamed"].as_f64() > Some(0.5), "{model}: {blame}");
     }
@@ -240,8 +254,10 @@ fn a_page_is_readable_in_a_browser() {
              srcdoc=\"{page}\"></iframe>\n"
         )
     };
-    let frames: String =
-        [400, 1400].into_iter().flat_map(|width| pages.iter().map(move |page| frame(page, width))).collect();
+    let frames: String = [400, 1400]
+        .into_iter()
+        .flat_map(|width| pages.iter().map(move |page| frame(page, width)))
+        .collect();
     let folder = Folder::new();
     let script = include_str!("browser/check.js");
     folder.write(
@@ -252,8 +268,18 @@ fn a_page_is_readable_in_a_browser() {
     let browser = BROWSERS.iter().find(is_there).expect("Chromium is installed");
     for (scheme, number) in [("dark", 0), ("light", 1)] {
         let output = Command::new(browser)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
             .arg(format!("--user-data-dir={}", folder.path("profile").display()))
             .arg(format!("--blink-settings=preferredColorScheme={number}"))
             .args(["--window-size=1600,1000", "--dump-dom"])
@@ -262,6 +288,6 @@ fn a_page_is_readable_in_a_browser() {
             .expect("the browser starts");
         let seen = String::from_utf8_lossy(&output.stdout);
         let expected = format!("<body>{} pages in the {scheme}</body>", 2 * pages.len());
-        assert!(seen.contains(&expected), "{seen}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(seen.contains(&expected), "{browser} said: {seen}");
     }
 }

@@ -12,13 +12,14 @@ const fn known(key: &'static str, title: &'static str, meaning: &'static str) ->
 }
 
 /// How the model came about.
-const TRAINING: [Known; 14] = [
+const TRAINING: [Known; 15] = [
     known("family", "Family", ""),
     known("ensemble", "Density", ""),
     known("flow_0", "Flow 0", ""),
     known("flow_1", "Flow 1", ""),
     known("flow_2", "Flow 2", ""),
     known("flow_3", "Flow 3", ""),
+    known("active_latents", "Active latent values", "the others, if any, say nothing of the rows"),
     known("epochs", "Best epoch", ""),
     known("training_rows", "Rows that trained", ""),
     known("early_stopping_rows", "Rows that stopped training", ""),
@@ -30,7 +31,7 @@ const TRAINING: [Known; 14] = [
 ];
 
 /// What was odd about the rows.
-const FINDINGS: [Known; 17] = [
+const FINDINGS: [Known; 16] = [
     known(
         "wild_rows",
         "Rows with a wild value",
@@ -38,11 +39,7 @@ const FINDINGS: [Known; 17] = [
          training nor the threshold saw these rows.",
     ),
     known("wild_column", "Columns with wild values", "Look at these sensors first."),
-    known(
-        "wild",
-        "Wild rows",
-        "They were kept, so that training learned them as normal.",
-    ),
+    known("wild", "Wild rows", "They were kept, so that training learned them as normal."),
     known(
         "rows_without_a_value",
         "Rows that lack a value",
@@ -103,11 +100,6 @@ const FINDINGS: [Known; 17] = [
         "By a fixed monotone map, fitted to their quantiles.",
     ),
     known("whitened", "Whitened", "A fixed linear map gives the features a unit covariance first."),
-    known(
-        "active_latents",
-        "Active latent values",
-        "The others say nothing of the rows: fewer latent values would do.",
-    ),
 ];
 
 /// A fact and what it means.

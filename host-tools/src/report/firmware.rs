@@ -60,8 +60,12 @@ impl Lines {
             judge = "given".into();
         }
         let blame = match is_latent {
-            false => format!("let blame = {judge}.attribute(&row)?; // what each feature adds to the score"),
-            true => format!("let blame = {judge}.residuals(&row)?; // how far each feature is off, in deviations"),
+            false => format!(
+                "let blame = {judge}.attribute(&row)?; // what each feature adds to the score"
+            ),
+            true => format!(
+                "let blame = {judge}.residuals(&row)?; // how far each feature is off, in deviations"
+            ),
         };
         lines.extend([
             format!("if {judge}.is_anomaly(&row)? {{"),

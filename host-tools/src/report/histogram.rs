@@ -26,8 +26,9 @@ pub struct Class {
     pub scores: Vec<(f64, f64)>,
 }
 
-/// Draws the share of each class in each bar. Scores beyond the axis are in its last bars.
-pub fn draw(classes: &[Class], thresholds: &[f64], unit: &str) -> Result<String> {
+/// Draws the share of each class in each bar. Where scores go beyond the axis they are in its last bar,
+/// whose start is told.
+pub fn draw(classes: &[Class], thresholds: &[f64], unit: &str) -> Result<(String, Option<String>)> {
     let axis = axis(classes, thresholds);
     let shares: Vec<[f64; BARS]> = classes.iter().map(|class| shares(class, &axis)).collect();
     let top = 1.12 * shares.iter().flatten().fold(0.01, |a: f64, b| a.max(*b));
@@ -35,19 +36,17 @@ pub fn draw(classes: &[Class], thresholds: &[f64], unit: &str) -> Result<String>
     let beyond = largest.fold(f64::NEG_INFINITY, f64::max) > axis.end;
     let side = |bar: usize| axis.start + (axis.end - axis.start) * bar as f64 / BARS as f64;
     let format = picture::tick(&axis);
-    let words = match beyond {
-        true => format!("score, {unit}; the last bar: {} and above", format(side(BARS - 1))),
-        false => format!("score, {unit}"),
-    };
+    let words = format!("score, {unit}");
+    let last = beyond.then(|| format(side(BARS - 1)));
     let colour = |class: &Class| if class.is_anomaly { ANOMALY } else { NORMAL };
-    picture::svg("Scores of the rows and thresholds", WIDE, |area| -> Drawn {
+    let svg = picture::svg("Scores of the rows and thresholds", WIDE, |area| -> Drawn {
         let (header, plot) = area.split_vertically(50);
         let entries: Vec<_> = classes.iter().map(|class| (colour(class), class.name)).collect();
-        picture::legend(&header, &entries, 90)?;
+        picture::legend(&header, &entries, 24)?;
         let mut chart = ChartBuilder::on(&plot)
             .margin_right(16)
             .margin_top(6)
-            .x_label_area_size(84)
+            .x_label_area_size(80)
             .y_label_area_size(98)
             .build_cartesian_2d(axis.clone(), 0.0..top)?;
         picture::configure(&mut chart, [&words, ""], [6, 5], [&format, &picture::per_cent])?;
@@ -70,7 +69,8 @@ pub fn draw(classes: &[Class], thresholds: &[f64], unit: &str) -> Result<String>
             chart.draw_series([EmptyElement::at((*threshold, top)) + label])?;
         }
         Ok(())
-    })
+    })?;
+    Ok((svg, last))
 }
 
 /// From the lowest scores to the highest, or where that is too far to a distance beyond the thresholds.
@@ -90,7 +90,8 @@ fn axis(classes: &[Class], thresholds: &[f64]) -> Range<f64> {
     let highest = thresholds.iter().copied().fold(quantile(&normal, 1.0 - OUTSIDE), f64::max);
     let middle = quantile(&normal, 0.5);
     let limit = highest + BEYOND * (highest - middle).max(1e-6);
-    let low = quantile(&normal, OUTSIDE).min(quantile(&all, OUTSIDE)).max(first - (highest - first));
+    let low =
+        quantile(&normal, OUTSIDE).min(quantile(&all, OUTSIDE)).max(first - (highest - first));
     picture::with_room(low, last.min(limit).max(highest), 0.02)
 }
 

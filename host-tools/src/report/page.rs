@@ -33,7 +33,16 @@ pub struct Threshold {
 pub fn thresholds(device: &dyn Device) -> Vec<Threshold> {
     let Some(calibration) = device.calibration() else { return Vec::new() };
     let basis = |own: &flowlet::Threshold| match Basis::of(&calibration, own.false_alarm_rate) {
-        Basis::Rows => format!("{} held-out rows", own.rows),
+        Basis::Rows => {
+            let needed = calibrate::rows_needed(f64::from(own.false_alarm_rate));
+            match own.rows as usize {
+                rows if rows < needed => format!(
+                    "the largest score of {rows} held-out rows, fewer than the {needed} that the rate \
+                     needs"
+                ),
+                rows => format!("{rows} held-out rows"),
+            }
+        }
         Basis::Exponential(_) => {
             format!("{} held-out rows, smoothed by an exponential tail", own.rows)
         }
@@ -46,9 +55,7 @@ pub fn thresholds(device: &dyn Device) -> Vec<Threshold> {
             )
         }
     };
-    Calibration::thresholds(&calibration)
-        .map(|own| Threshold { basis: basis(&own), own })
-        .collect()
+    Calibration::thresholds(&calibration).map(|own| Threshold { basis: basis(&own), own }).collect()
 }
 
 /// A picture, and what it shows.
@@ -90,7 +97,7 @@ pub fn html(findings: &Findings) -> Result<String> {
         blame => blame.map(blame_rows),
         blame_is_of => blame.map(blamed_alarms),
         pairs => pair_figures(findings)?,
-        columns => columns(summary),
+        columns => columns(findings),
         costs => costs(findings),
         cargo => &*firmware.cargo,
         code => &*firmware.code,
@@ -129,6 +136,9 @@ fn headline(Findings { summary, .. }: &Findings) -> String {
 fn tiles(findings: &Findings) -> Vec<Value> {
     let mut tiles = Vec::new();
     let mut tile = |name: &str, value: String| tiles.push(context! { name, value });
+    if findings.test.is_none() {
+        tile("features", findings.summary.features.len().to_string());
+    }
     if let Some(Test { evaluation, label, .. }) = &findings.test {
         tile("rows", with_separators(evaluation.rows));
         if label.is_some() {
@@ -148,8 +158,11 @@ fn tiles(findings: &Findings) -> Vec<Value> {
             tile(if label.is_some() { "false alarms" } else { "alarms" }, per_cent(share));
         }
     }
+    if let (None, Some(threshold)) = (&findings.test, findings.thresholds.first()) {
+        tile("threshold", format!("{:.3}", threshold.own.score));
+    }
     tile("flash", kibibytes(findings.flash_bytes));
-    tile("stack of a call", format!("{} bytes", with_separators(findings.summary.ram_bytes)));
+    tile("stack of a call", kibibytes(findings.summary.ram_bytes));
     tiles
 }
 
@@ -161,6 +174,7 @@ fn training_lines(summary: &Summary) -> Vec<Value> {
     facts::training(&summary.provenance).into_iter().map(told).collect()
 }
 
+/// What was odd about the rows, and what the balance of the score says of them.
 fn finding_lines(summary: &Summary) -> Vec<Value> {
     let ratios = summary.balances.iter();
     let ratios = ratios.map(|own| own.base_deviation / own.log_det_jacobian_deviation);
@@ -169,8 +183,16 @@ fn finding_lines(summary: &Summary) -> Vec<Value> {
         line(
             "Operating points",
             format!("the log-determinant varies {:.1} times as much as the base", 1.0 / least),
-            "The density of normal rows differs by operating point. The balanced score allows for it; a \
-             column that sets the operating point may be a --context.",
+            match summary.context.is_empty() {
+                true => {
+                    "The density of normal rows differs by operating point. The balanced score allows for \
+                     it; a column that sets the operating point may be a --context."
+                }
+                false => {
+                    "The density of normal rows differs by operating point, whatever the context. The \
+                     balanced score allows for it."
+                }
+            },
         )
     });
     facts::findings(&summary.provenance).into_iter().map(told).chain(operating_points).collect()
@@ -212,7 +234,7 @@ fn judging(findings: &Findings) -> Result<Vec<Value>> {
         if !held_out.is_empty() {
             let scores_of_rows = held_out.clone();
             let class = Class { name: "held-out rows", is_anomaly: false, scores: scores_of_rows };
-            let svg = histogram::draw(&[class], &scores, unit)?;
+            let (svg, _) = histogram::draw(&[class], &scores, unit)?;
             let caption = "Scores of normal rows that neither trained nor stopped training, as the file \
                            keeps them: where there are many, a part of them stands for all.";
             figures.push(figure("Scores", svg, caption));
@@ -231,8 +253,13 @@ fn judging(findings: &Findings) -> Result<Vec<Value>> {
         Class { name: "anomalies", is_anomaly: true, scores: of_kind(true) },
     ];
     let classes: Vec<Class> = classes.into_iter().filter(|own| !own.scores.is_empty()).collect();
-    let caption = "Share of each kind of rows by score. A row above the threshold is an alarm.";
-    figures.push(figure("Scores", histogram::draw(&classes, &scores, unit)?, caption));
+    let (svg, last) = histogram::draw(&classes, &scores, unit)?;
+    let last =
+        last.map_or(String::new(), |start| format!(" The last bar is of {start} and above."));
+    let caption = format!(
+        "Share of each kind of rows by score; a row above the threshold is an alarm.{last}"
+    );
+    figures.push(figure("Scores", svg, caption));
     if classes.len() == 2 {
         let curve = ranking::curve(judged);
         let marks = thresholds.iter().map(|own| ranking::point(judged, own.own.score));
@@ -284,7 +311,8 @@ fn promise_rows(Test { p_values, calibration_rows, .. }: &Test) -> Vec<Value> {
     // Fewer rows than one over the rate cannot say anything.
     let rates = RATES.into_iter().filter(|rate| rows as f64 * rate >= 1.0);
     let row = |rate: f64| {
-        let (share, errors) = (promise::share(p_values, rate), promise::two_errors(rate, [rows, *calibration_rows]));
+        let (share, errors) =
+            (promise::share(p_values, rate), promise::two_errors(rate, [rows, *calibration_rows]));
         let verdict = match share {
             share if share > rate + errors => "more than promised",
             share if share < rate - errors => "fewer: the alarm is cautious",
@@ -357,6 +385,8 @@ fn pair_figures(findings: &Findings) -> Result<Vec<Value>> {
     let first: Vec<usize> = context.chain(blamed.filter_map(place)).collect();
     let mut figures = Vec::new();
     for pair in pairs::choose(rows, names.len(), &first) {
+        // What conditions lies along the horizontal axis.
+        let pair = if pair[1] >= summary.features.len() { [pair[1], pair[0]] } else { pair };
         let [x, y] = pair.map(|column| names[column]);
         let svg = pairs::draw(clouds, pair, [x, y])?;
         figures.push(figure(format!("{} and {}", excerpt(x), excerpt(y)), svg, ""));
@@ -364,10 +394,16 @@ fn pair_figures(findings: &Findings) -> Result<Vec<Value>> {
     Ok(figures)
 }
 
-fn columns(summary: &Summary) -> Vec<Value> {
+fn columns(Findings { summary, ranges, .. }: &Findings) -> Vec<Value> {
     let features = summary.features.len();
     let row = |(number, column): (usize, &crate::device::ColumnSummary)| {
         let mut facts = Vec::new();
+        if let Some([low, high]) = ranges.get(number) {
+            // An offset is there for digits that others lack.
+            let end = |end: f64| if column.offset == 0.0 { rounded(end) } else { end };
+            let [low, high] = [low, high].map(|own| end(*own));
+            facts.push(format!("nearly all training rows from {low} to {high}"));
+        }
         if column.offset != 0.0 {
             facts.push(format!("{} is subtracted before its values are f32", column.offset));
         }
@@ -376,8 +412,8 @@ fn columns(summary: &Summary) -> Vec<Value> {
         }
         let periods = summary.periodic.iter().filter(|own| own.feature == column.name);
         facts.extend(periods.map(|own| format!("lies on a circle, {} to {}", own.low, own.high)));
-        let role = if number < features { "feature" } else { "context" };
-        context! { name => excerpt(&column.name), role, facts => facts.join("; ") }
+        let role = if number < features { "" } else { "context" };
+        line(excerpt(&column.name), role, &facts.join("; "))
     };
     summary.columns.iter().enumerate().map(row).collect()
 }
@@ -430,6 +466,11 @@ fn per_cent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+/// As many digits as a reader needs.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
 fn kibibytes(bytes: usize) -> String {
     format!("{:.1} KiB", bytes as f64 / 1024.0)
 }
@@ -460,6 +501,9 @@ mod tests {
 
     #[test]
     fn groups_of_digits() {
-        assert_eq!([7, 999, 1000, 1234567].map(with_separators), ["7", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [7, 999, 1000, 1234567].map(with_separators),
+            ["7", "999", "1,000", "1,234,567"]
+        );
     }
 }

@@ -15,7 +15,7 @@ const BLAMED: usize = 3;
 /// Most points of one kind in a picture.
 const POINTS: usize = 300;
 /// Of a picture with rows and samples.
-const SIZE: (u32, u32) = (880, 520);
+const SIZE: (u32, u32) = (720, 430);
 /// Share of the values of a column on either side that the axis need not hold.
 const OUTSIDE: f64 = 0.005;
 
@@ -44,7 +44,8 @@ pub fn choose(rows: &[Vec<f64>], columns: usize, blamed: &[usize]) -> Vec<[usize
         chosen.extend(own.filter(|pair| !chosen.contains(pair)));
     }
     // A column that depends on all others need not be in every picture.
-    let uses = |chosen: &[[usize; 2]], column| chosen.iter().filter(|own| own.contains(&column)).count();
+    let uses =
+        |chosen: &[[usize; 2]], column| chosen.iter().filter(|own| own.contains(&column)).count();
     for (pair, _) in &pairs {
         let is_new = pair.iter().all(|column| uses(&chosen, *column) < 2);
         if chosen.len() < MOST && is_new && !chosen.contains(pair) {
@@ -101,14 +102,12 @@ pub fn draw(clouds: &Clouds, pair: [usize; 2], names: [&str; 2]) -> Result<Strin
                 let (left, right) = area.split_horizontally(SIZE.0 / 2);
                 let series = [(NORMAL, &rows), (ANOMALY, &anomalies)];
                 draw_one(&left, "rows", names, &axes, &series)?;
-                draw_one(&right, "samples of the model", names, &axes, &[(MODEL, &samples)])
+                draw_one(&right, "samples", names, &axes, &[(MODEL, &samples)])
             }
             (true, true) => {
                 draw_one(area, "rows", names, &axes, &[(NORMAL, &rows), (ANOMALY, &anomalies)])
             }
-            (false, _) => {
-                draw_one(area, "samples of the model", names, &axes, &[(MODEL, &samples)])
-            }
+            (false, _) => draw_one(area, "samples", names, &axes, &[(MODEL, &samples)]),
         }
     })
 }
@@ -126,8 +125,8 @@ fn draw_one(
     let mut chart = ChartBuilder::on(&plot)
         .margin_right(18)
         .margin_top(4)
-        .x_label_area_size(84)
-        .y_label_area_size(112)
+        .x_label_area_size(80)
+        .y_label_area_size(100)
         .build_cartesian_2d(x.clone(), y.clone())?;
     let (format_x, format_y) = (picture::tick(x), picture::tick(y));
     picture::configure(&mut chart, names, [3, 4], [&format_x, &format_y])?;
@@ -193,7 +192,8 @@ mod tests {
     #[test]
     fn a_picture_holds_whatever_there_is() {
         let rows = || vec![vec![1.0, 5.0], vec![f64::MAX, -3.0], vec![2.0, 5.0]];
-        for [has_rows, has_samples] in [[true, true], [true, false], [false, true], [false, false]] {
+        for [has_rows, has_samples] in [[true, true], [true, false], [false, true], [false, false]]
+        {
             let mut clouds = Clouds::default();
             if has_rows {
                 (clouds.rows, clouds.anomalies) = (rows(), rows());
@@ -202,7 +202,7 @@ mod tests {
                 clouds.samples = rows();
             }
             let drawn = draw(&clouds, [0, 1], ["a", "b"]).expect("drawn");
-            assert_eq!(drawn.contains("samples of the model"), has_samples || !has_rows);
+            assert_eq!(drawn.contains(">\nsamples\n<"), has_samples || !has_rows);
         }
     }
 }

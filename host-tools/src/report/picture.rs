@@ -22,8 +22,8 @@ pub const ANOMALY: RGBColor = RGBColor(213, 94, 0);
 /// What comes from the model: its samples, and what it promises.
 pub const MODEL: RGBColor = RGBColor(0, 158, 115);
 
-/// Pixels of a picture. The page shows it at about half the size, so that half pixels count.
-pub const WIDE: (u32, u32) = (880, 600);
+/// Pixels of a picture. The page shows it at half the size, so that half pixels count.
+pub const WIDE: (u32, u32) = (720, 500);
 /// Of its text.
 pub const TEXT: u32 = 30;
 
@@ -128,7 +128,7 @@ pub fn legend(area: &Area, entries: &[(RGBColor, &str)], left: i32) -> Drawn {
     for (colour, words) in entries {
         area.draw(&Rectangle::new([(left, 16), (left + 24, 40)], colour.mix(0.7).filled()))?;
         area.draw_text(words, &font(TEXT), (left + 34, 13))?;
-        left += 62 + (words.chars().count() as f64 * 0.52 * f64::from(TEXT)) as i32;
+        left += 58 + (words.chars().count() as f64 * 0.43 * f64::from(TEXT)) as i32;
     }
     Ok(())
 }

@@ -41,14 +41,13 @@ pub fn draw(ascending: &[f32], calibration_rows: usize) -> Result<String> {
     };
     picture::svg("Share of normal rows with a p-value of a rate or less", WIDE, |area| -> Drawn {
         let (header, plot) = area.split_vertically(50);
-        let entries =
-            [(NORMAL, "rows"), (MODEL, "two standard errors")];
-        picture::legend(&header, &entries, 124)?;
+        let entries = [(NORMAL, "rows"), (MODEL, "two standard errors")];
+        picture::legend(&header, &entries, 24)?;
         let mut chart = ChartBuilder::on(&plot)
             .margin_right(24)
             .margin_top(6)
-            .x_label_area_size(84)
-            .y_label_area_size(132)
+            .x_label_area_size(80)
+            .y_label_area_size(120)
             .build_cartesian_2d((low..1.0).log_scale(), (low..1.0).log_scale())?;
         let descriptions = ["p-value of r or less", "share of the rows"];
         picture::configure(&mut chart, descriptions, [5, 5], [&format, &format])?;

@@ -91,8 +91,8 @@ fn draw_one(
         let mut chart = ChartBuilder::on(area)
             .margin_right(24)
             .margin_top(20)
-            .x_label_area_size(84)
-            .y_label_area_size(132)
+            .x_label_area_size(80)
+            .y_label_area_size(120)
             .build_cartesian_2d(0.0..1.0, 0.0..1.02)?;
         let format = picture::tick(&(0.0..1.0));
         picture::configure(&mut chart, descriptions, [6, 6], [&format, &format])?;
@@ -103,7 +103,7 @@ fn draw_one(
         chart.draw_series(marks.map(|at| Circle::new(at, 9, INK.filled())))?;
         if let Some(first) = thresholds.first() {
             let (x, y) = place(first);
-            let (right, below) = (if x > 0.7 { -140 } else { 16 }, if y > 0.2 { 6 } else { -34 });
+            let (right, below) = (if x > 0.7 { -160 } else { 18 }, if y > 0.2 { 22 } else { -40 });
             let label = Text::new("threshold", (right, below), font(TEXT - 2));
             chart.draw_series([EmptyElement::at((x, y)) + label])?;
         }

@@ -20,17 +20,18 @@ pub fn draw(curve: &Curve, what: &str) -> Result<String> {
     // Where the steep beginning is long, it is cut.
     let low = first.max(last - 8.0 * (last - quantile(&ascending, 0.25)));
     let range = picture::with_room(low, *last, 0.06);
-    let epochs = (1.0..points.last().map_or(2.0, |point| (point.epoch as f64).max(2.0))).log_scale();
+    let epochs =
+        (1.0..points.last().map_or(2.0, |point| (point.epoch as f64).max(2.0))).log_scale();
     let best = points.iter().max_by(|a, b| a.validation.total_cmp(&b.validation));
     picture::svg("What the epochs of training reached", WIDE, |area| -> Drawn {
         let (header, plot) = area.split_vertically(50);
         let entries = [(NORMAL, "training rows"), (MODEL, "rows for early stopping")];
-        picture::legend(&header, &entries, 124)?;
+        picture::legend(&header, &entries, 24)?;
         let mut chart = ChartBuilder::on(&plot)
             .margin_right(24)
             .margin_top(6)
-            .x_label_area_size(84)
-            .y_label_area_size(132)
+            .x_label_area_size(80)
+            .y_label_area_size(120)
             .build_cartesian_2d(epochs, range.clone())?;
         let number = |epoch: f64| format!("{epoch:.0}");
         let value = picture::tick(&range);
@@ -42,7 +43,7 @@ pub fn draw(curve: &Curve, what: &str) -> Result<String> {
         chart.draw_series(LineSeries::new(validation, MODEL.stroke_width(4)))?;
         if let Some(best) = best {
             let at = (best.epoch as f64, inside(best.validation));
-            let label = Text::new(format!("epoch {}", best.epoch), (-110, 24), font(TEXT - 2));
+            let label = Text::new(format!("epoch {}", best.epoch), (-130, 36), font(TEXT - 2));
             let mark = Circle::new((0, 0), 9, INK.filled());
             chart.draw_series([EmptyElement::at(at) + mark + label])?;
         }

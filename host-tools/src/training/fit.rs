@@ -269,11 +269,7 @@ pub fn fit(
             since_change += 1;
         }
         progress(epoch);
-        curve.push(Point {
-            epoch: number,
-            training: -training_loss,
-            validation: -validation_loss,
-        });
+        curve.push(Point { epoch: number, training: -training_loss, validation: -validation_loss });
         if number - best_number >= options.patience {
             break;
         }

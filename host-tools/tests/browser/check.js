@@ -35,14 +35,17 @@ const lookAt = (frame) => {
     wrong.push(`${root.scrollWidth} pixels wide, by ${beyond[0]?.outerHTML.slice(0, 80)}`);
   }
   for (const text of page.querySelectorAll("svg text")) {
-    const [own, picture] = [text, text.closest("svg")].map((own) => own.getBoundingClientRect());
+    if (text.textContent.trim() === "") continue;
+    const svg = text.closest("svg");
+    const [own, picture] = [text, svg].map((own) => own.getBoundingClientRect());
+    const scale = picture.width / svg.viewBox.baseVal.width;
     const isCut =
       own.left < picture.left - 2 ||
       own.right > picture.right + 2 ||
       own.top < picture.top - 2 ||
       own.bottom > picture.bottom + 2;
     if (isCut) wrong.push(`the text "${text.textContent.trim()}" is cut`);
-    if (own.height < 8) wrong.push(`the text "${text.textContent.trim()}" is too small`);
+    if (scale * parseFloat(view.getComputedStyle(text).fontSize) < 10) wrong.push(`the text "${text.textContent.trim()}" is too small`);
   }
   for (const element of page.querySelectorAll("h1, h2, h3, p, li, dt, dd, td, th, pre, figcaption, svg text")) {
     const style = view.getComputedStyle(element);
