@@ -130,6 +130,11 @@ pub trait Device {
     ) -> Result<()>;
     /// Number of self-test vectors, all of which gave the bits in the file.
     fn self_test(&mut self) -> Result<usize>;
+    /// Of each feature, what nearly all training rows lie between, less its offset; nothing where the file
+    /// keeps no quantiles.
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        Vec::new()
+    }
     /// The threshold in the file.
     fn threshold(&self) -> Option<Threshold>;
     /// What the scores of held-out rows were.
@@ -314,6 +319,15 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn self_test(&mut self) -> Result<usize> {
         Ok(self.model.self_test(&mut self.memory.scratch())?)
+    }
+
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        let Some(quantiles) = self.model.quantiles() else { return Vec::new() };
+        let ends = |feature| match quantiles.of(feature) {
+            [low, .., high] => Some([*low, *high]),
+            _ => None,
+        };
+        (0..self.model.features()).filter_map(ends).collect()
     }
 
     fn threshold(&self) -> Option<Threshold> {

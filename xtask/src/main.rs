@@ -43,7 +43,10 @@ enum Verb {
 fn main() -> ExitCode {
     let verb = Verb::parse();
     let result = setup::run().and_then(|()| match verb {
-        Verb::Setup => Ok(()),
+        Verb::Setup => {
+            setup::browser();
+            Ok(())
+        }
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Test(arguments) => steps::run(&arguments),

@@ -52,7 +52,7 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 22] = [
+const STEPS: &[Step] = &[
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -70,6 +70,7 @@ const STEPS: [Step; 22] = [
     Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
     Step::new("tests of the host tool", tests_host_tool).quick().needs_host_tool(),
     Step::new("documentation of the host tool", documentation_host_tool).needs_host_tool(),
+    Step::new("a report in a browser", report_in_a_browser).needs_host_tool(),
     Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
@@ -307,6 +308,14 @@ fn planted_panic() -> Result<Outcome> {
     ensure!(!output.status.success(), "the planted panic linked");
     ensure!(message.contains("a_panic_is_reachable"), "failed for another reason: {message}");
     Ok(Outcome::Passed)
+}
+
+fn report_in_a_browser() -> Result<Outcome> {
+    setup::browser();
+    if !setup::has_browser() {
+        return Ok(Outcome::Skipped);
+    }
+    cargo(&format!("{TEST_HOST_TOOL} --test report -- --ignored"))
 }
 
 fn end_to_end() -> Result<Outcome> {

@@ -26,6 +26,7 @@ use crate::family::network::Network;
 use crate::family::{average, values};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::Column;
+use crate::training::curve::{Curve, Point};
 use crate::training::fit::{AVERAGE_DECAY, Rows};
 use crate::training::loss;
 
@@ -104,6 +105,8 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training.
     pub out_of_time: bool,
 }
@@ -159,6 +162,7 @@ pub fn fit(
     let mut order: Vec<usize> = (0..training.count()).collect();
     let (mut learning_rate, mut steps) = (options.learning_rate, 0.0);
     let mut best: Option<(Epoch, Autoencoder)> = None;
+    let mut curve = Curve::default();
     let (mut since_change, mut run, mut out_of_time) = (0, 0, false);
     for number in 1..=options.epochs {
         run = number;
@@ -198,6 +202,11 @@ pub fn fit(
             since_change += 1;
         }
         progress(epoch);
+        curve.push(Point {
+            epoch: number,
+            training: epoch.training.elbo,
+            validation: validation.elbo,
+        });
         let warmed_up = if is_warm { 0 } else { WARM_UP };
         if number - best_number.max(warmed_up.min(number)) >= options.patience {
             break;
@@ -213,7 +222,7 @@ pub fn fit(
     }
     let (best, model) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
     judge.refuse_nothing(&best, options, run)?;
-    Ok(Fitted { model, options: options.clone(), best, epochs: run, out_of_time })
+    Ok(Fitted { model, options: options.clone(), best, epochs: run, curve, out_of_time })
 }
 
 /// The linear model that training starts from, where the likelihood is Gaussian and the networks have

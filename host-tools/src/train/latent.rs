@@ -22,6 +22,7 @@ use crate::rows::prepare::Prepared;
 use crate::rows::split::Split;
 use crate::rows::standardise::{Column, Spread};
 use crate::training::alarms;
+use crate::training::curve;
 use crate::training::fit::Rows;
 use crate::training::progress::Progress;
 
@@ -411,6 +412,7 @@ fn facts(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         nats("validation_posterior", validation.posterior),
     ]);
     facts.push(("noise", job.arguments.noise.to_string()));
+    facts.push((curve::KEYS[0], fitted.curve.thinned(number).to_string()));
     facts
 }
 

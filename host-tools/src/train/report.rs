@@ -8,6 +8,7 @@ use super::{conflicts, provenance};
 use crate::device::{self, BalanceSummary, Device};
 use crate::error::Result;
 use crate::inspect::describe_shares;
+use crate::judged::is_label;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
@@ -16,7 +17,7 @@ use crate::training::fit::Fitted;
 use crate::training::{alarms, calibrate, constants};
 
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
-const OPERATING_POINTS: f32 = 0.3;
+pub const OPERATING_POINTS: f32 = 0.3;
 
 /// Features that are named for what the context says of them.
 const MOST_NAMED: usize = 3;
@@ -55,12 +56,6 @@ fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
             }
         );
     }
-}
-
-/// Whether a column is called like what tells anomalies from normal rows.
-fn is_label(name: &str) -> bool {
-    let name = name.to_lowercase().replace([' ', '-'], "_");
-    ["label", "labels", "anomaly", "is_anomaly", "outlier", "is_outlier"].contains(&&*name)
 }
 
 /// Says which features shift and scale with the context: the more, the less the rows could be told

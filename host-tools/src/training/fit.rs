@@ -31,6 +31,7 @@ use crate::family::{Architecture, Flow, Sizes};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
 use crate::training::conditional;
+use crate::training::curve::{Curve, Point};
 use crate::training::loss;
 use crate::training::mixture;
 use crate::training::transform::{self, Transform};
@@ -98,6 +99,8 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run; none by expectation maximisation.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training, in which case another run may end elsewhere.
     pub out_of_time: bool,
     /// Whether it is still below a plain Gaussian, because it had few epochs.
@@ -217,7 +220,7 @@ pub fn fit(
     let new = |random: &mut _, device: &_| Flow::new(&options.architecture, sizes, random, device);
     let task =
         Task { options, transform: &transform, training: &training, validation: &validation };
-    let Descent { best, flow, epochs, start_loss, out_of_time } =
+    let Descent { best, flow, epochs, curve, start_loss, out_of_time } =
         task.descend(new, is_time_over, progress)?;
     let judge = task.judge();
     let gaussian = judge.gaussian_losses(&training, options.noise);
@@ -236,7 +239,7 @@ pub fn fit(
             });
         }
     };
-    Ok(Fitted { transform, flow, best, epochs, out_of_time, unfinished })
+    Ok(Fitted { transform, flow, best, epochs, curve, out_of_time, unfinished })
 }
 
 /// What stands in front of the flow.
@@ -294,6 +297,7 @@ struct Descent {
     flow: Flow,
     /// Epochs run.
     epochs: usize,
+    curve: Curve,
     /// Validation loss of the flow as it was made.
     start_loss: f64,
     out_of_time: bool,
@@ -335,6 +339,7 @@ impl Task<'_> {
         let mut since_change = 0;
         let mut run = 0;
         let mut out_of_time = false;
+        let mut curve = Curve::default();
         for number in 1..=options.epochs {
             run = number;
             order.shuffle(&mut random);
@@ -374,6 +379,11 @@ impl Task<'_> {
                 since_change += 1;
             }
             progress(epoch);
+            curve.push(Point {
+                epoch: number,
+                training: -training_loss,
+                validation: -validation_loss,
+            });
             if number - best_number >= options.patience {
                 break;
             }
@@ -398,7 +408,7 @@ impl Task<'_> {
             }
         }
         let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-        Ok(Descent { best, flow, epochs: run, start_loss, out_of_time })
+        Ok(Descent { best, flow, epochs: run, curve, start_loss, out_of_time })
     }
 }
 
@@ -423,7 +433,8 @@ fn fit_mixture(
         |rows| loss::mean(&Judge { transform: &transform, rows, seed: options.seed }.losses(&flow));
     let (training_loss, validation_loss) = (mean(training), mean(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time, unfinished: false })
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time, unfinished: false })
 }
 
 /// The loss of each row, given the log-densities of the transformed rows, shape \[rows, 1\].

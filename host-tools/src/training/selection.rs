@@ -348,6 +348,7 @@ mod tests {
 
     use super::*;
     use crate::family::Flow;
+    use crate::training::curve::Curve;
     use crate::training::fit::Epoch;
     use crate::training::transform::Transform;
 
@@ -355,7 +356,8 @@ mod tests {
         let best = Epoch { number: 1, training_loss: 0.0, validation_loss, best: 1 };
         let flow = Flow::from_components(&[], &Device::flex());
         let transform = Transform::identity(2, 0);
-        Fitted { transform, flow, best, epochs: 1, out_of_time: false, unfinished: false }
+        let curve = Curve::default();
+        Fitted { transform, flow, best, epochs: 1, curve, out_of_time: false, unfinished: false }
     }
 
     /// All of them.
