@@ -40,7 +40,8 @@
 //! prior is given none.
 //!
 //! Section 5 stands once. Section 15, points (at most one; words): L `f32` for each draw e that the
-//! bound is taken over. The self-test's vectors hold a row's score alone. There is no
+//! bound is taken over. The values of section 8 are 0 or 1 with a Bernoulli likelihood. The
+//! self-test's vectors hold a row's score alone. There is no
 //! section 7 and no section 11.
 
 mod calls;
@@ -60,6 +61,7 @@ pub use shell::Latent;
 use core::marker::PhantomData;
 
 use crate::Error;
+use crate::attribution::Quantiles;
 use crate::base::Mixture;
 use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
@@ -80,6 +82,7 @@ pub struct LatentModel<'m, M: Math = Libm> {
     standardisation: &'m [[f32; Standardisation::WORDS]],
     log_scale_sum: f32,
     calibration: Option<Calibration<'m>>,
+    quantiles: Option<Quantiles<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -117,6 +120,7 @@ impl<'m, M: Math> LatentModel<'m, M> {
             standardisation,
             log_scale_sum: Standardisation::log_scale_sum(standardisation, parts.sizes.features),
             calibration: None,
+            quantiles: None,
             columns: Columns::read(parts.sizes, names, file.columns)?,
             provenance: "",
             self_test: &[],
@@ -125,6 +129,13 @@ impl<'m, M: Math> LatentModel<'m, M> {
         };
         if let Some(words) = file.calibration {
             model.calibration = Some(Calibration::read(words)?);
+        }
+        if let Some(words) = file.attribution {
+            let quantiles = Quantiles::read(words, model.features())?;
+            if parts.likelihood == Likelihood::Bernoulli {
+                quantiles.check_binary(model.features())?;
+            }
+            model.quantiles = Some(quantiles);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -316,6 +327,11 @@ impl<'m, M: Math> LatentModel<'m, M> {
     /// The threshold that [`Given::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.calibration?.thresholds().next()
+    }
+
+    /// The values that [`Given::attribute`] tries, if the file has any.
+    pub fn quantiles(&self) -> Option<Quantiles<'m>> {
+        self.quantiles
     }
 
     /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).

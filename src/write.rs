@@ -319,11 +319,7 @@ impl Description {
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
         }
-        if let Some(first) = self.quantiles.first() {
-            let mut words = alloc::vec![first.len() as u32];
-            words.extend(bits(self.quantiles.iter().flatten().copied()));
-            sections.push((tag::ATTRIBUTION, bytes_of(&words)));
-        }
+        sections.extend(attribution(&self.quantiles));
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
@@ -341,6 +337,14 @@ impl Description {
         });
         core::iter::once(Flow::over(features, context, layers, base)).chain(others)
     }
+}
+
+/// Section 8, where there are values.
+fn attribution(quantiles: &[Vec<f32>]) -> Option<(u32, Vec<u8>)> {
+    let first = quantiles.first()?;
+    let mut words = alloc::vec![first.len() as u32];
+    words.extend(bits(quantiles.iter().flatten().copied()));
+    Some((tag::ATTRIBUTION, bytes_of(&words)))
 }
 
 /// Section 6, of rows and what comes of them; none without rows.

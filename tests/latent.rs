@@ -7,7 +7,9 @@ use flowlet::write::{
     Base, Component, Feature, LatentDescription, LatentFlow, Likelihood, ModelFile, envelope,
 };
 use flowlet::{Error, Flow, Given, Latent, LatentMemory, LatentModel, Libm, Model};
-use models::latent::{GAUSSIAN, examples, goldens, linear_network, log_weight, over, with_model};
+use models::latent::{
+    GAUSSIAN, examples, goldens, linear_network, log_weight, over, quantiles, with_model,
+};
 use models::{Random, oracle, small};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -111,6 +113,56 @@ fn residuals_are_what_decoding_the_code_leaves() {
     });
 }
 
+/// What a feature's value adds is not less than over any of the values in the file, nor more than over
+/// the best on a fine grid; of features that are 0 or 1 it is just what the other value saves.
+#[test]
+fn an_attribution_is_what_the_best_value_of_the_feature_saves() {
+    let (mut found, mut possible) = (0.0, 0.0);
+    for example in examples(12).iter().filter(|example| example.description.features.len() < 10) {
+        let values = quantiles(&example.description);
+        let description =
+            LatentDescription { quantiles: values.clone(), ..example.description.clone() };
+        let mut random = Random::new(12);
+        with_model(&description.to_file(), |model, memory| {
+            for _ in 0..8 {
+                let x = random.row_of(&description);
+                let context = random.row(&description.context);
+                let given = model.given(&context);
+                let mut score = |x: &[f32]| given.score(x, &mut memory.scratch()).expect("finite");
+                let own = score(&x);
+                let mut saved = |feature: usize, values: &[f32]| {
+                    let at = |value: &f32| {
+                        let mut moved = x.clone();
+                        moved[feature] = *value;
+                        own - score(&moved)
+                    };
+                    values.iter().map(at).fold(0.0, f32::max)
+                };
+                let tried: Vec<f32> =
+                    values.iter().enumerate().map(|(index, own)| saved(index, own)).collect();
+                let grid = |(index, own): (usize, &Vec<f32>)| {
+                    let (low, high) = (own[0], own[own.len() - 1]);
+                    let grid: Vec<f32> =
+                        (0..=300).map(|step| low + (high - low) * step as f32 / 300.0).collect();
+                    saved(index, if own.len() == 2 { own } else { &grid })
+                };
+                let best: Vec<f32> = values.iter().enumerate().map(grid).collect();
+                let (mut row, mut attributions) = (x.clone(), vec![0.0; x.len()]);
+                given
+                    .attribute(&mut row, &mut attributions, &mut memory.scratch())
+                    .expect("the file has values");
+                assert_eq!(row, x, "the row is as it was");
+                for ((attribution, tried), best) in attributions.iter().zip(&tried).zip(&best) {
+                    assert!(attribution >= tried, "{attribution} and {tried}");
+                    assert!(*attribution <= best + 0.01 * best.max(1.0), "{attribution} {best}");
+                    (found, possible) = (found + attribution, possible + best);
+                }
+            }
+        });
+    }
+    assert!(found > 0.95 * possible, "{found} of {possible}");
+}
+
 #[test]
 fn modes_are_the_components_by_their_probability() {
     let mut mixtures = 0;
@@ -201,6 +253,8 @@ fn assert_same<const D: usize, const L: usize, const H: usize, const C: usize>(
             assert_eq!(own.decode(&z), Ok(row));
             other.deviations(&z, &mut row, scratch).expect("a finite code");
             assert_eq!(own.deviations(&z), Ok(row));
+            other.attribute(&mut x.clone(), &mut row, scratch).expect("a finite row");
+            assert_eq!(own.attribute(&x), Ok(row));
             other.residuals(&x, &mut row, scratch).expect("a finite row");
             assert_eq!(own.residuals(&x), Ok(row));
             let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -431,11 +485,14 @@ fn what_is_no_row_code_or_context_is_refused() {
         model.given(&[]).sample(&mut random, 1.0, &mut row, &mut memory.scratch()).expect("a draw");
         assert!(row.iter().all(|bit| *bit == 0.0 || *bit == 1.0));
     });
-    let bare = LatentDescription { calibration: None, points: Vec::new(), ..plain };
+    let bare =
+        LatentDescription { calibration: None, points: Vec::new(), quantiles: Vec::new(), ..plain };
     with_model(&bare.to_file(), |model, memory| {
         let scratch = &mut memory.scratch();
         assert_eq!(model.given(&[]).is_anomaly(&[0.0; 3], scratch), Err(Error::NoCalibration));
         assert_eq!(model.given(&[]).bound(&[0.0; 3], scratch), Err(Error::NoPoints));
+        let refused = model.given(&[]).attribute(&mut [0.0; 3], &mut [0.0; 3], scratch);
+        assert_eq!(refused, Err(Error::NoQuantiles));
     });
 }
 
@@ -571,6 +628,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (tag::POINTS, 3, nan, Error::Point { index: 3 }),
         (tag::POINTS, 0, 1e9f32.to_bits(), Error::Point { index: 0 }),
         (tag::CALIBRATION, 4, nan, Error::Calibration),
+        (tag::ATTRIBUTION, 2, nan, Error::Quantiles { feature: 0 }),
+        (tag::ATTRIBUTION, 4, f32::MAX.to_bits(), Error::Quantiles { feature: 1 }),
+        (tag::ATTRIBUTION, 0, 2, Error::SectionLength { tag: 8, actual: 10, expected: 7 }),
         (tag::NAMES, 0, 0xffff_ff0f, Error::Name { feature: 0 }),
         (tag::PROVENANCE, 0, u32::MAX, Error::Provenance),
     ];
@@ -595,6 +655,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let mut binary = goldens().remove(2).1;
     binary.features[3].centre = 0.5;
     assert_eq!(open(binary.to_file().bytes()), Err(Error::Standardisation { feature: 3 }));
+    let mut binary = goldens().remove(2).1;
+    binary.quantiles[4][1] = 0.5;
+    assert_eq!(open(binary.to_file().bytes()), Err(Error::Quantiles { feature: 4 }));
     assert_eq!(GAUSSIAN, description.likelihood);
 }
 

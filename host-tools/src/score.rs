@@ -80,19 +80,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         let p_value = arguments.p_value.then_some(p_value);
         let judged = [score.to_string(), anomaly].into_iter().chain(p_value);
-        match device.latent() {
+        let mut cells: Vec<String> = match device.latent() {
             None => {
-                let mut cells = vec![device.log_density(&row)?.to_string()];
-                cells.extend(judged);
-                if arguments.attribution {
-                    cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
-                }
-                output.row(cells)?;
+                let log_density = device.log_density(&row)?.to_string();
+                [log_density].into_iter().chain(judged).collect()
             }
-            Some(latent) => {
-                output.row(judged.chain(questions.answers(latent, &row)?))?;
-            }
+            Some(latent) => judged.chain(questions.answers(latent, &row)?).collect(),
+        };
+        if arguments.attribution {
+            cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
         }
+        output.row(cells)?;
     }
     table.warn();
     output.finish()
@@ -119,10 +117,6 @@ impl Questions {
                 (false, None) => Ok(Self { is_latent: false, p_value, modes: 0, points }),
             };
         };
-        if arguments.attribution {
-            let what = "has no attributions; flowlet encode --residuals says which feature is off";
-            return Err(Error::LatentLacks { path, what: what.into() });
-        }
         let modes = match (arguments.modes, latent.modes()) {
             (false, _) => 0,
             (true, Some(modes)) => modes,

@@ -3,6 +3,7 @@
 use rand_core::Rng;
 
 use crate::Error;
+use crate::attribution::{Search, attribute};
 use crate::base::Base;
 use crate::bijection::Work;
 use crate::kernel::Inputs;
@@ -78,6 +79,24 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         scratch: &mut LatentScratch,
     ) -> Result<bool, Error> {
         Ok(self.score(x, scratch)? > self.of.threshold_at(rate)?)
+    }
+
+    /// Writes into `attributions` what the value of each feature adds to the score of `x`, 0 or more in
+    /// nats; `x` is the same again afterwards ([`mod@crate::attribution`]).
+    ///
+    /// [`Given::residuals`] asks what the latent values of the row as it is do not explain. A fault
+    /// changes these too; this asks for each feature what the row would be without it.
+    pub fn attribute(
+        self,
+        x: &mut [f32],
+        attributions: &mut [f32],
+        scratch: &mut LatentScratch,
+    ) -> Result<(), Error> {
+        let search = match self.of.likelihood() {
+            Likelihood::Gaussian { .. } => Search::Between,
+            Likelihood::Bernoulli => Search::Listed,
+        };
+        attribute(self.of.quantiles(), search, x, attributions, |row| self.score(row, scratch))
     }
 
     /// The three terms of the score.

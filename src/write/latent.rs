@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{
-    Base, Calibration, Feature, Flow, Layer, Linear, ModelFile, bytes_of, column_words, envelope,
-    names, self_test, standardisation_words,
+    Base, Calibration, Feature, Flow, Layer, Linear, ModelFile, attribution, bytes_of,
+    column_words, envelope, names, self_test, standardisation_words,
 };
 use crate::file::tag;
 use crate::kernel::{ROWS, blocks};
@@ -45,6 +45,9 @@ pub struct LatentDescription {
     pub math: u32,
     /// What scores mean.
     pub calibration: Option<Calibration>,
+    /// Training values of each feature that attribution tries, ascending, as many of each; nothing
+    /// where there are none. Those of a Bernoulli likelihood are 0 and 1.
+    pub quantiles: Vec<Vec<f32>>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -90,6 +93,7 @@ impl Default for LatentDescription {
             points: Vec::new(),
             math: Libm::ID,
             calibration: None,
+            quantiles: Vec::new(),
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -118,6 +122,7 @@ impl LatentDescription {
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
         }
+        sections.extend(attribution(&self.quantiles));
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }

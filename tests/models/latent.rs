@@ -163,7 +163,18 @@ pub fn goldens() -> Vec<(String, LatentDescription)> {
     goldens.map(|(name, own)| (name.to_owned(), complete(&mut random, own))).into()
 }
 
-/// With a threshold, provenance and two self-test vectors.
+/// Values that attribution tries.
+pub fn quantiles(description: &LatentDescription) -> Vec<Vec<f32>> {
+    let own = |feature: &Feature| match description.likelihood {
+        Likelihood::Gaussian { .. } => {
+            [-1.5, 0.0, 1.5].map(|z| feature.centre + z * feature.scale).into()
+        }
+        Likelihood::Bernoulli => vec![0.0, 1.0],
+    };
+    description.features.iter().map(own).collect()
+}
+
+/// With a threshold, values for attribution, provenance and two self-test vectors.
 fn complete(random: &mut Random, mut description: LatentDescription) -> LatentDescription {
     description.calibration = Some(Calibration {
         rows: 120,
@@ -171,6 +182,7 @@ fn complete(random: &mut Random, mut description: LatentDescription) -> LatentDe
         quantiles: vec![(1.5, 90), (9.5, 1), (11.25, 0)],
         tail: None,
     });
+    description.quantiles = quantiles(&description);
     description.provenance = "generator=tests\n".into();
     for _ in 0..2 {
         let (x, context) = (random.row_of(&description), random.row(&description.context));

@@ -107,8 +107,12 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.given(context).score(x, &mut self.memory.scratch())?)
     }
 
-    fn attribute(&mut self, _: &[f32]) -> Result<Vec<f32>> {
-        Err(flowlet::Error::NoQuantiles.into())
+    fn attribute(&mut self, row: &[f32]) -> Result<Vec<f32>> {
+        let (x, context) = row.split_at(self.model.features());
+        let (mut x, mut attributions) = (x.to_vec(), vec![0.0; x.len()]);
+        let given = self.model.given(context);
+        given.attribute(&mut x, &mut attributions, &mut self.memory.scratch())?;
+        Ok(attributions)
     }
 
     fn terms(&mut self, _: &[f32]) -> Result<Vec<Terms>> {

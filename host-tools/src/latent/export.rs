@@ -4,12 +4,13 @@ use flowlet::write::{Calibration, LatentDescription, ModelFile};
 
 use super::fit::Fitted;
 use super::points;
+use super::twin::Decoder;
 use crate::device;
 use crate::error::Result;
 use crate::message::escape;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
-use crate::training::export::calibrate;
+use crate::training::export::{calibrate, quantiles};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
@@ -47,6 +48,10 @@ pub fn export(
         LatentDescription { calibration, ..description.clone() }.to_file()
     };
     description.calibration = Some(calibrate(with, split, false_alarm_rates)?);
+    description.quantiles = match fitted.model.likelihood() {
+        Decoder::Gaussian => quantiles(&split.training, description.features.len()),
+        Decoder::Bernoulli => vec![vec![0.0, 1.0]; description.features.len()],
+    };
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
