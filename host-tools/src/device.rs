@@ -437,13 +437,18 @@ fn describe_score(score: Score) -> &'static str {
 }
 
 fn balances(score: Score) -> Vec<BalanceSummary> {
-    let summary = |Balance { median, deviation }: Balance| BalanceSummary {
-        base_median: median.base,
-        base_deviation: deviation.base,
-        log_det_jacobian_median: median.log_det_jacobian,
-        log_det_jacobian_deviation: deviation.log_det_jacobian,
-    };
-    score.balances().map(summary).collect()
+    score.balances().map(BalanceSummary::from).collect()
+}
+
+impl From<Balance> for BalanceSummary {
+    fn from(Balance { median, deviation }: Balance) -> Self {
+        Self {
+            base_median: median.base,
+            base_deviation: deviation.base,
+            log_det_jacobian_median: median.log_det_jacobian,
+            log_det_jacobian_deviation: deviation.log_det_jacobian,
+        }
+    }
 }
 
 fn describe_base(base: Base) -> String {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::message;
+use crate::latent::round_trip::{FeatureError, RoundTrip};
+use crate::message::{self, escape};
 use crate::output;
 use crate::rows::cell::{self, CellFault};
 use crate::rows::damage::quantile;
@@ -66,6 +67,9 @@ pub struct Evaluation {
     pub log_density_quantile_01: Option<f64>,
     /// The same of standardised rows.
     pub log_density_quantile_01_standardized: Option<f64>,
+    /// Of a latent model: what decoding the code of a normal row is off in each feature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub round_trip: Vec<FeatureError>,
     /// Share of the normal rows above the model's threshold.
     pub false_alarm_rate: Option<f64>,
     /// Share of the anomalies above it.
@@ -98,17 +102,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let label = table.column(&arguments.label)?;
     let columns = device::columns(&*device, &table)?;
     let offsets = device.offsets();
-    let mut judged = Vec::new();
+    let (mut judged, mut round_trip) = (Vec::new(), RoundTrip::default());
+    let names = device.feature_names();
     while table.advance()? {
         let Some(values) = table.values(&columns)? else { continue };
         let row = device::row(values, &offsets);
         let Some(anomaly) = is_anomaly(&mut table, label)? else { continue };
         judged.push(judge(&mut *device, &row, anomaly)?);
+        if let Some(latent) = device.latent().filter(|_| !anomaly) {
+            round_trip.add(latent, &row, names.len())?;
+        }
     }
     table.check_rows()?;
     table.warn();
     let threshold = device.threshold().map(|threshold| threshold.score);
-    let evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
+    let log_scale_sum = f64::from(device.log_scale_sum());
+    let evaluation = Evaluation {
+        round_trip: round_trip.errors(&names),
+        ..Evaluation::new(&judged, threshold, log_scale_sum)
+    };
     for warning in evaluation.warnings() {
         log::warn!("{}: {warning}", message::path(table.path()));
     }
@@ -196,6 +208,7 @@ impl Evaluation {
             median_log_density_standardized: standardized(median),
             log_density_quantile_01: low,
             log_density_quantile_01_standardized: standardized(low),
+            round_trip: Vec::new(),
             false_alarm_rate,
             detection_rate,
             rows_that_rule_the_mean: rows_that_rule_the_mean(&ascending),
@@ -300,7 +313,12 @@ impl Evaluation {
         let bounds = bounds.into_iter().filter(|(_, value)| value.is_some());
         let bounds = bounds.map(|(name, value)| (name, number(value)));
         let lines = lines.into_iter().chain(bounds);
-        lines.map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
+        let line = |(name, value)| format!("{name:<40} {value:>12}\n");
+        let own = |own: &FeatureError| {
+            let name = format!("error of decode(encode): {}", escape(&own.feature));
+            format!("{name:<40} {own}\n")
+        };
+        lines.map(line).chain(self.round_trip.iter().map(own)).collect()
     }
 }
 

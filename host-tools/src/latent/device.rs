@@ -24,6 +24,8 @@ pub trait Latent {
     fn encode(&mut self, row: &[f32]) -> Result<Vec<f32>>;
     /// The mean of a row with these latent values, given a context.
     fn decode(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>>;
+    /// The deviation of each feature of a row with these latent values, given a context.
+    fn deviations(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>>;
     /// How far each feature of a row lies from what its latent values explain, in deviations.
     fn residuals(&mut self, row: &[f32]) -> Result<Vec<f32>>;
     /// The terms of a row's score.
@@ -222,6 +224,12 @@ impl<M: Math> Latent for Loaded<'_, M> {
     fn decode(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>> {
         let mut x = vec![0.0; self.model.features()];
         self.model.given(context).decode(code, &mut x, &mut self.memory.scratch())?;
+        Ok(x)
+    }
+
+    fn deviations(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>> {
+        let mut x = vec![0.0; self.model.features()];
+        self.model.given(context).deviations(code, &mut x, &mut self.memory.scratch())?;
         Ok(x)
     }
 
