@@ -25,13 +25,14 @@
 //! | 1 | C, number of context values, which encoder and decoder see in front of their other inputs, 0 to 64 |
 //! | 2 | L, number of latent values, 2 to 64 |
 //! | 3 | H, number of values h, 0 to 16 |
-//! | 4 | likelihood: 1 = Gaussian, 2 = Bernoulli |
+//! | 4 | likelihood: 1 = Gaussian, 2 = Bernoulli, 3 = Student-t |
 //! | 5 | math that the file was calibrated with: 1 = libm, 2 = micromath |
-//! | 6, 7 | least and largest deviation of a Gaussian likelihood, standardised, `f32`; 0 of a Bernoulli one |
+//! | 6, 7 | least and largest deviation of a Gaussian likelihood, scale of a Student-t one, standardised, `f32`; 0 of a Bernoulli one |
 //! | 8, 9 | words of the encoder's parameters, of the decoder's |
 //! | 10 | words of the posterior flow |
 //! | 11 .. 15 | number of the encoder's hidden layers, their three widths |
 //! | 15 .. 19 | the same of the decoder |
+//! | 19 | degrees of freedom of a Student-t likelihood, `f32`, from 2.01; 0 of another |
 //! | .. | the encoder's parameters, the decoder's, the posterior flow and the prior, one behind the other |
 //!
 //! The encoder's outputs are h, m and L raw log-deviations r, ln s = 7 r / (7 + |r|); those of the
@@ -316,7 +317,7 @@ impl<'m, M: Math> LatentModel<'m, M> {
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
         let Parts { posterior, prior, .. } = self.parts;
         let flows = posterior.cargo_features().chain(prior.cargo_features());
-        core::iter::once("latent").chain(flows)
+        core::iter::once("latent").chain(self.likelihood().cargo_feature()).chain(flows)
     }
 
     /// What the scores of held-out rows were, if the file says so.

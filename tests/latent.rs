@@ -113,6 +113,42 @@ fn residuals_are_what_decoding_the_code_leaves() {
     });
 }
 
+/// A draw of a decoder whose deviations know nothing of z has the mean and deviations that it says, and
+/// tails heavier than a Gaussian's.
+#[test]
+fn samples_of_student_t_features_have_their_deviations_and_tails() {
+    let likelihood = Likelihood::StudentT { least: 0.5, largest: 2.0, degrees_of_freedom: 6.0 };
+    let description = LatentDescription {
+        likelihood,
+        decoder: linear_network(2, &vec![vec![0.0; 2]; 6], &[1.0, 0.0, -1.0, 0.3, 0.0, -0.3]),
+        ..linear_gaussian(1.0)
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    with_model(&description.to_file(), |model, memory| {
+        let (mut mean, mut deviation) = ([0.0; 3], [0.0; 3]);
+        let given = model.given(&[]);
+        given.decode(&[0.0; 2], &mut mean, &mut memory.scratch()).expect("a finite code");
+        given.deviations(&[0.0; 2], &mut deviation, &mut memory.scratch()).expect("a finite code");
+        let draws = 40_000;
+        let mut moments = [[0.0f64; 3]; 3];
+        let mut row = [0.0f32; 3];
+        for _ in 0..draws {
+            given.sample(&mut random, 1.0, &mut row, &mut memory.scratch()).expect("a draw");
+            for feature in 0..3 {
+                let z = f64::from((row[feature] - mean[feature]) / deviation[feature]);
+                for (power, own) in moments[feature].iter_mut().zip([z, z.powi(2), z.powi(4)]) {
+                    *power += own / f64::from(draws);
+                }
+            }
+        }
+        for [first, second, fourth] in moments {
+            assert!(first.abs() < 0.03 && (second - 1.0).abs() < 0.06, "{first} {second}");
+            // Of 6 degrees of freedom it is 6, of a Gaussian 3; its own tails make it uncertain.
+            assert!(fourth > 4.0, "{fourth}");
+        }
+    });
+}
+
 /// What a feature's value adds is not less than over any of the values in the file, nor more than over
 /// the best on a fine grid; of features that are 0 or 1 it is just what the other value saves.
 #[test]
@@ -209,11 +245,12 @@ fn keep(base: &mut Base, number: usize) -> f32 {
 
 #[test]
 fn the_type_with_sizes_gives_the_same_bits() {
-    let [plain, given, bits]: [(String, LatentDescription); 3] =
-        goldens().try_into().expect("three golden files");
+    let [plain, given, bits, tails]: [(String, LatentDescription); 4] =
+        goldens().try_into().expect("four golden files");
     assert_same::<3, 2, 16, 0>(&plain.1);
     assert_same::<3, 3, 24, 1>(&given.1);
     assert_same::<5, 2, 8, 0>(&bits.1);
+    assert_same::<3, 2, 8, 0>(&tails.1);
     // With room to spare.
     assert_same::<3, 2, 64, 0>(&plain.1);
     let file = plain.1.to_file();
@@ -416,7 +453,7 @@ fn extreme_rows_give_numbers() {
         with_model(&example.description.to_file(), |model, memory| {
             for (number, extreme) in EXTREMES.into_iter().enumerate() {
                 let value = match likelihood {
-                    Likelihood::Gaussian { .. } => extreme,
+                    Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => extreme,
                     Likelihood::Bernoulli => f32::from(number as u8 % 2),
                 };
                 let (x, context) = (vec![value; features.len()], vec![extreme; context.len()]);
@@ -443,8 +480,8 @@ fn extreme_rows_give_numbers() {
 
 #[test]
 fn what_is_no_row_code_or_context_is_refused() {
-    let [(_, plain), (_, given), (_, bits)]: [(String, LatentDescription); 3] =
-        goldens().try_into().expect("three golden files");
+    let [(_, plain), (_, given), (_, bits), _]: [(String, LatentDescription); 4] =
+        goldens().try_into().expect("four golden files");
     with_model(&plain.to_file(), |model, memory| {
         let scratch = &mut memory.scratch();
         let given = model.given(&[]);
@@ -583,7 +620,7 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     // Encoder 3 -> 5 -> 9 -> 4, decoder 2 -> 5 -> 9 -> 6, in blocks of 8 rows.
     let encoder = 8 * 4 + 16 * 6 + 8 * 10;
     let decoder = 8 * 3 + 16 * 6 + 8 * 10;
-    let posterior = 19 + encoder + decoder;
+    let posterior = 20 + encoder + decoder;
     let cases = [
         (latent, 0, 1, setting(0)),
         (latent, 0, 65, setting(0)),
@@ -592,7 +629,10 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (latent, 2, 65, setting(2)),
         (latent, 3, 17, setting(3)),
         (latent, 4, 0, setting(4)),
-        (latent, 4, 3, setting(4)),
+        (latent, 4, 4, setting(4)),
+        // A Student-t likelihood without degrees of freedom, and what another does not have.
+        (latent, 4, 3, setting(19)),
+        (latent, 19, 5f32.to_bits(), setting(19)),
         // Settings that a Bernoulli likelihood does not have.
         (latent, 4, 2, setting(6)),
         (latent, 5, 7, Error::LatentFlow { name: "posterior" }),
@@ -615,8 +655,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (latent, 14, 1, setting(11)),
         (latent, 15, 3, setting(18)),
         (latent, 16, 0, setting(16)),
-        (latent, 19, nan, Error::LatentParameter { index: 0 }),
-        (latent, 19 + encoder + 2, 1e9f32.to_bits(), Error::LatentParameter { index: encoder + 2 }),
+        (latent, 20, nan, Error::LatentParameter { index: 0 }),
+        (latent, 20 + encoder + 2, 1e9f32.to_bits(), Error::LatentParameter { index: encoder + 2 }),
         // The posterior's flow: of other sizes, over another base.
         (latent, posterior, 3, Error::LatentFlow { name: "posterior" }),
         (latent, posterior + 1, 1, Error::LatentFlow { name: "posterior" }),

@@ -4,7 +4,6 @@ use rand_core::Rng;
 
 use crate::Error;
 use crate::attribution::{Search, attribute};
-use crate::base::Base;
 use crate::bijection::Work;
 use crate::kernel::Inputs;
 use crate::latent::scratch::{Fitted, LatentScratch};
@@ -12,7 +11,6 @@ use crate::latent::{LatentModel, Likelihood};
 use crate::math::{LogSumExp, Math, bounded, soft_clip};
 use crate::model::Given;
 use crate::network::Outputs;
-use crate::periodic::Periodic;
 use crate::preprocess::{check_row, standardise_context};
 
 /// Bound of ln of the posterior's deviations.
@@ -93,7 +91,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         scratch: &mut LatentScratch,
     ) -> Result<(), Error> {
         let search = match self.of.likelihood() {
-            Likelihood::Gaussian { .. } => Search::Between,
+            Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => Search::Between,
             Likelihood::Bernoulli => Search::Listed,
         };
         attribute(self.of.quantiles(), search, x, attributions, |row| self.score(row, scratch))
@@ -231,7 +229,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
     }
 
     /// Fills `x` with a draw from the model; `temperature` scales the standard deviation of the
-    /// prior's base and of a Gaussian likelihood, 1 for the model's own density. The values lie on the
+    /// prior's base and of the likelihood, 1 for the model's own density. The values lie on the
     /// steps of their columns, less their offsets.
     pub fn sample<R: Rng>(
         self,
@@ -248,8 +246,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         let mut call = self.prepare(None, scratch)?;
         let prior = model.prior();
         prior.base().sample::<M, R>(random, temperature, call.z)?;
-        let normal = Base::StandardNormal { periodic: Periodic::default() };
-        normal.sample::<M, R>(random, temperature, call.row)?;
+        model.likelihood().noise().sample::<M, R>(random, temperature, call.row)?;
         call.work.context = &[];
         prior.forward::<M>(call.z, &mut call.work);
         let likelihood = model.likelihood();

@@ -12,7 +12,7 @@ use crate::record::Sizes;
 pub const MAX_SUMMARY: usize = 16;
 
 /// Words in front of the parameters.
-const HEADER: usize = 19;
+const HEADER: usize = 20;
 
 /// The parts of a latent model, borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl<'m> Parts<'m> {
         })?;
         let [features, context, latents, summary, likelihood, math, rest @ ..] = header;
         let [least, largest, encoder, decoder, posterior, shapes @ ..] = rest;
-        let ([encoder_shape, decoder_shape], _) = shapes.as_chunks() else {
+        let ([encoder_shape, decoder_shape], [tails]) = shapes.as_chunks() else {
             return Err(Error::LatentSetting { word: SHAPES });
         };
         let [features, context, latents, summary] =
@@ -54,8 +54,11 @@ impl<'m> Parts<'m> {
         {
             return Err(Error::LatentSetting { word });
         }
-        let likelihood = Likelihood::read(*likelihood, [*least, *largest])
+        let likelihood = Likelihood::read(*likelihood, [*least, *largest, *tails])
             .map_err(|word| Error::LatentSetting { word })?;
+        if likelihood.cargo_feature().is_some() && cfg!(not(feature = "student-t")) {
+            return Err(Error::Feature { name: "student-t" });
+        }
 
         let take = |words: &'m [u32], count: &u32, word| {
             words.split_at_checked(*count as usize).ok_or(Error::LatentSetting { word })

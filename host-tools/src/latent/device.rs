@@ -269,11 +269,18 @@ impl<M: Math> Latent for Loaded<'_, M> {
 }
 
 fn describe_likelihood(likelihood: Likelihood) -> String {
+    let within = |centre: f32, clip: f32| {
+        let (least, largest) = ((centre - clip).exp(), (centre + clip).exp());
+        format!("from {least:.3} to {largest:.3} standardised units")
+    };
     match likelihood {
         Likelihood::Gaussian { centre, clip } => {
-            let (least, largest) = ((centre - clip).exp(), (centre + clip).exp());
-            format!("Gaussian, deviations from {least:.3} to {largest:.3} standardised units")
+            format!("Gaussian, deviations {}", within(centre, clip))
         }
+        Likelihood::StudentT { centre, clip, degrees_of_freedom } => format!(
+            "Student-t, {degrees_of_freedom} degrees of freedom, scales {}",
+            within(centre, clip)
+        ),
         Likelihood::Bernoulli => "Bernoulli".into(),
     }
 }

@@ -48,8 +48,10 @@ pub fn export(
         LatentDescription { calibration, ..description.clone() }.to_file()
     };
     description.calibration = Some(calibrate(with, split, false_alarm_rates)?);
-    description.quantiles = match fitted.model.likelihood() {
-        Decoder::Gaussian => quantiles(&split.training, description.features.len()),
+    description.quantiles = match fitted.options.likelihood {
+        Decoder::Gaussian | Decoder::StudentT => {
+            quantiles(&split.training, description.features.len())
+        }
         Decoder::Bernoulli => vec![vec![0.0, 1.0]; description.features.len()],
     };
     let draft = description.to_file();
@@ -77,7 +79,7 @@ pub fn describe(fitted: &Fitted, columns: &[Column]) -> LatentDescription {
         context,
         latents,
         summary,
-        likelihood: fitted.model.likelihood().export(),
+        likelihood: fitted.model.likelihood(),
         encoder,
         decoder,
         posterior,

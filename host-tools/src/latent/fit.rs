@@ -147,7 +147,7 @@ pub fn fit(
     let device = Device::flex().autodiff();
     let linear = components(options, &training, columns);
     let is_warm = linear.is_some();
-    if !is_warm && options.likelihood == Decoder::Gaussian {
+    if !is_warm && options.likelihood != Decoder::Bernoulli {
         log::warn!(
             "training starts by chance: a start by components takes hidden layers of {} units or more",
             2 * options.latents.min(width - options.context)
@@ -293,7 +293,7 @@ fn begin(
 
 /// Adds the noise that the user asked for to the features.
 fn spread(rows: &mut [f32], width: usize, options: &Options, random: &mut ChaCha8Rng) {
-    if options.noise > 0.0 && options.likelihood == Decoder::Gaussian {
+    if options.noise > 0.0 && options.likelihood != Decoder::Bernoulli {
         for x in rows.chunks_mut(width).flat_map(|row| &mut row[..width - options.context]) {
             let gaussian: f32 = StandardNormal.sample(random);
             *x += options.noise * gaussian;

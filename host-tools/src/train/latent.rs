@@ -101,6 +101,8 @@ pub enum Likelihood {
     /// Independent Gaussians.
     #[default]
     Gaussian,
+    /// Independent Student-t densities, whose heavier tails bear values that are far out.
+    StudentT,
     /// Independent features, each 0 or 1.
     Bernoulli,
 }
@@ -292,6 +294,7 @@ fn options(
         hidden: arguments.hidden.as_ref().map_or(HIDDEN.to_vec(), |widths| widths.0.clone()),
         likelihood: match arguments.latent.likelihood.unwrap_or_default() {
             Likelihood::Gaussian => Decoder::Gaussian,
+            Likelihood::StudentT => Decoder::StudentT,
             Likelihood::Bernoulli => Decoder::Bernoulli,
         },
         posterior: posterior.clone(),

@@ -39,7 +39,9 @@ impl Findings {
         }
         let balances = match trained.fitted.options.likelihood {
             Decoder::Bernoulli => Vec::new(),
-            Decoder::Gaussian => balances(latent, &split.early_stopping, names.len())?,
+            Decoder::Gaussian | Decoder::StudentT => {
+                balances(latent, &split.early_stopping, names.len())?
+            }
         };
         let active = active(latent, &split.early_stopping)?;
         Ok(Self { active, round_trip: round_trip.errors(&names), balances })
