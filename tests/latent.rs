@@ -2,6 +2,7 @@
 
 mod models;
 
+use flowlet::bijection::Side;
 use flowlet::file::{Section, tag};
 use flowlet::write::{
     Base, Component, Feature, LatentDescription, LatentFlow, Likelihood, ModelFile, envelope,
@@ -10,7 +11,7 @@ use flowlet::{Error, Flow, Given, Latent, LatentMemory, LatentModel, Libm, Model
 use models::latent::{
     GAUSSIAN, examples, goldens, linear_network, log_weight, over, quantiles, with_model,
 };
-use models::{Random, oracle, small};
+use models::{AFFINE, Random, oracle, small};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -687,6 +688,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let base = Base::StudentT { degrees_of_freedom: 3.0 };
     let refusal = Err(Error::LatentFlow { name: "posterior" });
     assert_eq!(wrong(LatentFlow { layers: Vec::new(), base }), refusal);
+    let base = Base::StandardNormal;
+    let walked = Random::new(1).autoregressive_given(0, 2, Side::X, AFFINE, &[8]);
+    assert_eq!(wrong(LatentFlow { layers: vec![walked], base }), refusal);
     let components =
         vec![Component { log_weight: 0.0, mean: vec![0.0; 2], precision_factor: vec![0.0; 2] }];
     let prior = LatentFlow { layers: Vec::new(), base: Base::Mixture(components) };

@@ -5,6 +5,7 @@ use rand_core::Rng;
 use crate::Error;
 use crate::attribution::{Search, attribute};
 use crate::bijection::Work;
+use crate::direction::Direction;
 use crate::kernel::Inputs;
 use crate::latent::scratch::{Fitted, LatentScratch};
 use crate::latent::{LatentModel, Likelihood};
@@ -12,6 +13,7 @@ use crate::math::{LogSumExp, Math, bounded, soft_clip};
 use crate::model::Given;
 use crate::network::Outputs;
 use crate::preprocess::{check_row, standardise_context};
+use crate::score::Terms;
 
 /// Bound of ln of the posterior's deviations.
 const POSTERIOR_CLIP: f32 = 7.0;
@@ -182,7 +184,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         call.centre();
         let prior = self.of.prior();
         call.work.context = &[];
-        prior.inverse::<M>(call.z, &mut call.work);
+        prior.direct::<M>(Direction::Inverse, call.z, &mut call.work);
         Ok(prior.base().responsibilities::<M>(call.z, call.work.row, responsibilities))
     }
 
@@ -368,7 +370,7 @@ impl<M: Math> Call<'_, '_, '_, M> {
         let posterior = self.model.posterior();
         let log_density = posterior.base().log_density::<M>(self.z, self.work.row);
         self.work.context = self.summary;
-        let log_det_jacobian = posterior.forward::<M>(self.z, &mut self.work);
+        let log_det_jacobian = posterior.direct::<M>(Direction::Forward, self.z, &mut self.work);
         for ((z, mean), deviation) in self.z.iter_mut().zip(self.mean).zip(self.deviation) {
             *z = bounded(mean + deviation * *z);
         }
@@ -384,7 +386,10 @@ impl<M: Math> Call<'_, '_, '_, M> {
             reconstruction += model.likelihood().log_density::<M>(row, outputs);
         });
         self.work.context = &[];
-        let prior = model.prior().terms::<M>(self.z, &mut self.work).log_density();
+        let prior = model.prior();
+        let log_det_jacobian = prior.direct::<M>(Direction::Inverse, self.z, &mut self.work);
+        let base = prior.base().log_density::<M>(self.z, self.work.row);
+        let prior = Terms { base, log_det_jacobian }.log_density();
         LatentTerms { reconstruction, prior, posterior }
     }
 

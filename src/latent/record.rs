@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::base::Base;
+use crate::direction::Direction;
 use crate::file::tag;
 use crate::latent::Likelihood;
 use crate::member::{MAX_CONTEXT, MAX_FEATURES, Member};
@@ -75,14 +76,15 @@ impl<'m> Parts<'m> {
             return Err(Error::LatentParameter { index });
         }
         let (posterior, prior) = take(behind, posterior, ENCODER + 2)?;
-        let flow = |words, name, context| {
+        let flow = |words, name, context, direction| {
             let (flow, own) = Member::read_part(tag::LATENT, words, None)?;
-            match (flow.sizes(), own) == (Sizes { features: latents, context }, *math) {
+            let fits = (flow.sizes(), own) == (Sizes { features: latents, context }, *math);
+            match fits && flow.layers().all(|layer| layer.is_direct(direction)) {
                 true => Ok(flow),
                 false => Err(Error::LatentFlow { name }),
             }
         };
-        let posterior = flow(posterior, "posterior", summary)?;
+        let posterior = flow(posterior, "posterior", summary, Direction::Forward)?;
         // The points and a score's draw 0 are of it.
         if !matches!(posterior.base(), Base::StandardNormal { periodic } if periodic.is_empty()) {
             return Err(Error::LatentFlow { name: "posterior" });
@@ -96,7 +98,7 @@ impl<'m> Parts<'m> {
             decoder,
             network_parameters: networks.len(),
             posterior,
-            prior: flow(prior, "prior", 0)?,
+            prior: flow(prior, "prior", 0, Direction::Inverse)?,
         };
         Ok((parts, *math))
     }

@@ -30,12 +30,13 @@ type Shape<'a> = (&'a str, [usize; 4], &'a [usize], Likelihood, Posterior, Prior
 /// Models of every kind of likelihood, posterior and prior.
 pub fn examples(seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
-    let shapes: [Shape; 11] = [
+    let shapes: [Shape; 12] = [
         ("plain", [3, 0, 2, 0], &[8], GAUSSIAN, gaussian, normal),
         ("modes", [8, 0, 6, 0], &[64, 64], GAUSSIAN, gaussian, diagonal),
         ("iaf", [8, 0, 6, 16], &[64, 64], GAUSSIAN, iaf, normal),
         ("real-nvp", [5, 2, 3, 4], &[16], GAUSSIAN, real_nvp, flow),
-        ("walked", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, maf, full),
+        ("walked samples", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, iaf, maf),
+        ("full", [5, 0, 4, 0], &[16], GAUSSIAN, gaussian, full),
         ("wide code", [3, 0, 5, 3], &[12, 12], GAUSSIAN, splines, student_t),
         ("tails", [8, 0, 6, 16], &[64, 64], STUDENT_T, iaf, normal),
         ("tails given", [5, 2, 3, 0], &[16], STUDENT_T, gaussian, full),
@@ -68,8 +69,8 @@ fn iaf(random: &mut Random, size: usize, given: usize) -> LatentFlow {
     LatentFlow { layers, base: Base::StandardNormal }
 }
 
-fn maf(random: &mut Random, size: usize, given: usize) -> LatentFlow {
-    let layers = vec![random.autoregressive_given(given, size, Side::X, AFFINE, &[16])];
+fn maf(random: &mut Random, size: usize) -> LatentFlow {
+    let layers = vec![random.autoregressive_given(0, size, Side::X, AFFINE, &[16])];
     LatentFlow { layers, base: Base::StandardNormal }
 }
 
