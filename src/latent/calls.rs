@@ -152,7 +152,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
     }
 
     /// Writes how far each feature of `x` lies from what its latent values explain, in the deviations
-    /// of the decoder, into `residuals`: about N(0, 1) each on normal rows.
+    /// of the decoder, into `residuals`: of mean 0 and deviation 1, about, on normal rows.
     pub fn residuals(
         self,
         x: &[f32],

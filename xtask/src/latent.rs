@@ -14,10 +14,10 @@ use crate::{emulator, firmware, models, parallel};
 
 /// Options that bring further parts of the device's code.
 const VARIANTS: [&str; 5] = [
-    "--posterior gaussian --hidden 64",
+    "--posterior gaussian --likelihood gaussian --hidden 64",
     "--posterior iaf --prior mixture --components 3 --hidden 16",
     "--posterior real-nvp --prior flow --latent 3 --hidden 16,24,16",
-    "--posterior iaf --context f8 --hidden 16",
+    "--posterior iaf --likelihood gaussian --context f8 --hidden 16",
     "--posterior gaussian --offset f1=40 --hidden 24 --points 3",
 ];
 

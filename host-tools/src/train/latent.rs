@@ -52,7 +52,7 @@ pub struct Options {
     /// Density of the latent values, of --family vae; by default normal.
     #[arg(long, value_enum)]
     pub(super) prior: Option<Prior>,
-    /// Density of the features given the latent values, of --family vae; by default gaussian.
+    /// Density of the features given the latent values, of --family vae; by default student-t.
     #[arg(long, value_enum)]
     pub(super) likelihood: Option<Likelihood>,
     /// Number of points in the file of --family vae that a bound of the log-density is taken over; by
@@ -98,11 +98,11 @@ pub enum Prior {
 /// The value of `--likelihood`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Likelihood {
-    /// Independent Gaussians.
-    #[default]
-    Gaussian,
     /// Independent Student-t densities, whose heavier tails bear values that are far out.
+    #[default]
     StudentT,
+    /// Independent Gaussians: a few cycles less on a device.
+    Gaussian,
     /// Independent features, each 0 or 1.
     Bernoulli,
 }
