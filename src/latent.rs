@@ -38,8 +38,8 @@
 //! The encoder's outputs are h, m and L raw log-deviations r, ln s = 7 r / (7 + |r|); those of the
 //! decoder are said with [`Likelihood`]. The two flows stand as section 1 describes, over L values and
 //! with the math of word 5; the posterior's is given H values and has a standard normal base, the
-//! prior is given none. A score takes the posterior forward and the prior's inverse, so that
-//! autoregressive layers of the posterior are given z and those of the prior x.
+//! prior is given none. Every call takes one pass of each network: autoregressive layers of the posterior,
+//! which is taken forward alone, are given z, and the prior, which is taken both ways, has none.
 //!
 //! Section 5 stands once. Section 15, points (at most one; words): L `f32` for each draw e that the
 //! bound is taken over. The values of section 8 are 0 or 1 with a Bernoulli likelihood. The

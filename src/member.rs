@@ -196,7 +196,7 @@ impl<'m> Member<'m> {
     }
 
     /// Either way, of a latent model's flow, which has no standardisation and whose layers are direct
-    /// that way: the code that goes feature by feature is not linked for it. Returns the logarithm of the
+    /// in the ways that are used: the code that goes feature by feature is not linked for it. Returns the logarithm of the
     /// determinant.
     #[cfg(feature = "latent")]
     #[inline(never)]

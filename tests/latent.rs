@@ -691,6 +691,11 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let base = Base::StandardNormal;
     let walked = Random::new(1).autoregressive_given(0, 2, Side::X, AFFINE, &[8]);
     assert_eq!(wrong(LatentFlow { layers: vec![walked], base }), refusal);
+    let autoregressive = Random::new(1).autoregressive_given(0, 2, Side::X, AFFINE, &[8]);
+    let layers = vec![autoregressive];
+    let prior = LatentFlow { layers, base: Base::StandardNormal };
+    let own = LatentDescription { prior, ..description.clone() };
+    assert_eq!(open(own.to_file().bytes()), Err(Error::LatentFlow { name: "prior" }));
     let components =
         vec![Component { log_weight: 0.0, mean: vec![0.0; 2], precision_factor: vec![0.0; 2] }];
     let prior = LatentFlow { layers: Vec::new(), base: Base::Mixture(components) };

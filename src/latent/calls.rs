@@ -250,7 +250,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         prior.base().sample::<M, R>(random, temperature, call.z)?;
         model.likelihood().noise().sample::<M, R>(random, temperature, call.row)?;
         call.work.context = &[];
-        prior.forward::<M>(call.z, &mut call.work);
+        prior.direct::<M>(Direction::Forward, call.z, &mut call.work);
         let likelihood = model.likelihood();
         call.decode(|row, outputs| likelihood.draw::<M, R>(random, row, outputs));
         let columns = call.row.iter().zip(model.standardisations()).enumerate();

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::base::Base;
+use crate::bijection::Layer;
 use crate::direction::Direction;
 use crate::file::tag;
 use crate::latent::Likelihood;
@@ -76,15 +77,16 @@ impl<'m> Parts<'m> {
             return Err(Error::LatentParameter { index });
         }
         let (posterior, prior) = take(behind, posterior, ENCODER + 2)?;
-        let flow = |words, name, context, direction| {
+        let flow = |words, name, context, directions: &[Direction]| {
             let (flow, own) = Member::read_part(tag::LATENT, words, None)?;
             let fits = (flow.sizes(), own) == (Sizes { features: latents, context }, *math);
-            match fits && flow.layers().all(|layer| layer.is_direct(direction)) {
+            let is_direct = |layer: Layer| directions.iter().all(|own| layer.is_direct(*own));
+            match fits && flow.layers().all(is_direct) {
                 true => Ok(flow),
                 false => Err(Error::LatentFlow { name }),
             }
         };
-        let posterior = flow(posterior, "posterior", summary, Direction::Forward)?;
+        let posterior = flow(posterior, "posterior", summary, &[Direction::Forward])?;
         // The points and a score's draw 0 are of it.
         if !matches!(posterior.base(), Base::StandardNormal { periodic } if periodic.is_empty()) {
             return Err(Error::LatentFlow { name: "posterior" });
@@ -98,7 +100,7 @@ impl<'m> Parts<'m> {
             decoder,
             network_parameters: networks.len(),
             posterior,
-            prior: flow(prior, "prior", 0, Direction::Inverse)?,
+            prior: flow(prior, "prior", 0, &[Direction::Inverse, Direction::Forward])?,
         };
         Ok((parts, *math))
     }

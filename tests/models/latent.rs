@@ -35,7 +35,7 @@ pub fn examples(seed: u64) -> Vec<Example> {
         ("modes", [8, 0, 6, 0], &[64, 64], GAUSSIAN, gaussian, diagonal),
         ("iaf", [8, 0, 6, 16], &[64, 64], GAUSSIAN, iaf, normal),
         ("real-nvp", [5, 2, 3, 4], &[16], GAUSSIAN, real_nvp, flow),
-        ("walked samples", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, iaf, maf),
+        ("deep", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, iaf, diagonal),
         ("full", [5, 0, 4, 0], &[16], GAUSSIAN, gaussian, full),
         ("wide code", [3, 0, 5, 3], &[12, 12], GAUSSIAN, splines, student_t),
         ("tails", [8, 0, 6, 16], &[64, 64], STUDENT_T, iaf, normal),
@@ -66,11 +66,6 @@ fn iaf(random: &mut Random, size: usize, given: usize) -> LatentFlow {
         random.permutation(size),
         random.autoregressive_given(given, size, Side::Z, AFFINE, &[16]),
     ];
-    LatentFlow { layers, base: Base::StandardNormal }
-}
-
-fn maf(random: &mut Random, size: usize) -> LatentFlow {
-    let layers = vec![random.autoregressive_given(0, size, Side::X, AFFINE, &[16])];
     LatentFlow { layers, base: Base::StandardNormal }
 }
 
