@@ -507,13 +507,18 @@ fn describe_score(score: Score) -> &'static str {
 }
 
 fn balances(score: Score) -> Vec<BalanceSummary> {
-    let summary = |Balance { base, log_det_jacobian }: Balance| BalanceSummary {
-        base_median: base.median,
-        base_deviation: base.deviation,
-        log_det_jacobian_median: log_det_jacobian.median,
-        log_det_jacobian_deviation: log_det_jacobian.deviation,
-    };
-    score.balances().map(summary).collect()
+    score.balances().map(BalanceSummary::from).collect()
+}
+
+impl From<Balance> for BalanceSummary {
+    fn from(Balance { base, log_det_jacobian }: Balance) -> Self {
+        Self {
+            base_median: base.median,
+            base_deviation: base.deviation,
+            log_det_jacobian_median: log_det_jacobian.median,
+            log_det_jacobian_deviation: log_det_jacobian.deviation,
+        }
+    }
 }
 
 fn describe_base(base: Base) -> String {

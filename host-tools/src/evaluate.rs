@@ -8,7 +8,8 @@ use crate::blame::Blame;
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::judged::{self, Judged};
-use crate::message;
+use crate::latent::round_trip::{FeatureError, RoundTrip};
+use crate::message::{self, escape};
 use crate::output;
 use crate::rows::damage::quantile;
 use crate::rows::missing::Missing;
@@ -72,6 +73,9 @@ pub struct Evaluation {
     pub log_density_quantile_01: Option<f64>,
     /// The same of standardised rows.
     pub log_density_quantile_01_standardized: Option<f64>,
+    /// Of a latent model: what decoding the code of a normal row is off in each feature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub round_trip: Vec<FeatureError>,
     /// Share of the normal rows above the model's threshold.
     pub false_alarm_rate: Option<f64>,
     /// Share of the anomalies above it.
@@ -93,9 +97,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (segment, label) = (arguments.segment.as_deref(), Some(&*arguments.label));
     let mut source = Source::of(&file, &*device, &table, segment, label)?;
     let judged = judged::judge(&mut *device, &mut table, &mut source)?;
-    let threshold = device.threshold().map(|threshold| threshold.score);
+    let (threshold, names) = (device.threshold().map(|own| own.score), device.feature_names());
     let mut evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
     evaluation.blame = Blame::of(&mut *device, &judged)?;
+    if let Some(latent) = device.latent() {
+        let mut round_trip = RoundTrip::default();
+        for own in judged.iter().filter(|own| !own.is_anomaly) {
+            round_trip.add(latent, &own.row, names.len())?;
+        }
+        evaluation.round_trip = round_trip.errors(&names);
+    }
     for warning in evaluation.warnings() {
         log::warn!("{}: {warning}", message::path(table.path()));
     }
@@ -158,6 +169,7 @@ impl Evaluation {
             median_log_density_standardized: standardized(median),
             log_density_quantile_01: low,
             log_density_quantile_01_standardized: standardized(low),
+            round_trip: Vec::new(),
             false_alarm_rate,
             detection_rate,
             rows_that_rule_the_mean: rows_that_rule_the_mean(&ascending),
@@ -263,8 +275,13 @@ impl Evaluation {
         let bounds = bounds.into_iter().filter(|(_, value)| value.is_some());
         let bounds = bounds.map(|(name, value)| (name, number(value)));
         let lines = lines.into_iter().chain(bounds);
+        let line = |(name, value)| format!("{name:<40} {value:>12}\n");
+        let own = |own: &FeatureError| {
+            let name = format!("error of decode(encode): {}", escape(&own.feature));
+            format!("{name:<40} {own}\n")
+        };
         let blame = self.blame.as_ref().map(Blame::text);
-        lines.map(|(name, value)| format!("{name:<40} {value:>12}\n")).chain(blame).collect()
+        lines.map(line).chain(self.round_trip.iter().map(own)).chain(blame).collect()
     }
 }
 

@@ -38,17 +38,35 @@ pub fn warn(job: &Job) {
     }
 }
 
+/// What rows are judged by where the densities of operating points differ.
+#[derive(Clone, Copy)]
+pub(super) enum Judged {
+    /// By a score that allows for it.
+    Balanced,
+    /// By the score of a latent model, which does not.
+    Score,
+}
+
 /// Says where the density of normal rows differs so much that it says little of their kind.
-fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
+pub(super) fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary], judged: Judged) {
     let ratio = |own: &BalanceSummary| own.base_deviation / own.log_det_jacobian_deviation;
     let least = balances.iter().map(ratio).fold(f32::INFINITY, f32::min);
     if least < OPERATING_POINTS {
         let columns = job.rows.split.training.names.len() - job.context;
+        let ratio = 1.0 / least;
+        let why = match judged {
+            Judged::Balanced => format!(
+                "its log-determinant varies {ratio:.1} times as much as the base's log-density. The \
+                 balanced score allows for it, a threshold on the log-density would not"
+            ),
+            Judged::Score => format!(
+                "what decoder and posterior say of its width varies {ratio:.1} times as much as how far \
+                 rows are from it. The score of a latent model does not allow for it, the balanced score \
+                 of a flow does"
+            ),
+        };
         log::warn!(
-            "the density of normal rows differs by operating point: its log-determinant varies {:.1} \
-             times as much as the base's log-density. The balanced score allows for it, a threshold on \
-             the log-density would not{}",
-            1.0 / least,
+            "the density of normal rows differs by operating point: {why}{}",
             if job.context == 0 && columns > 2 {
                 "; a column that sets the operating point may be a --context"
             } else {
@@ -138,7 +156,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         }
     }
     alarms::report(device::detector(file, "the trained model"));
-    warn_of_operating_points(job, &summary.balances);
+    warn_of_operating_points(job, &summary.balances, Judged::Balanced);
     off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

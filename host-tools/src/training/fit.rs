@@ -42,7 +42,7 @@ const VALIDATION_BATCH: usize = 1024;
 pub(crate) const AVERAGE_DECAY: f64 = 0.99;
 /// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
 /// the learning rate is multiplied by then.
-const TOO_LONG: (f64, f64) = (0.1, 0.25);
+pub(crate) const TOO_LONG: (f64, f64) = (0.1, 0.25);
 
 /// Widths of the network that shifts and scales the features as the context says.
 const CONDITIONAL_HIDDEN: [usize; 2] = [16, 16];
