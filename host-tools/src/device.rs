@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
     Balance, Base, Calibration, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Score,
@@ -86,6 +87,11 @@ pub trait Device {
     /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
     /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
+    /// What the answer to `question` takes of such a row; without a row of a typical one while the
+    /// weights are unknown. Of a latent model it is always the score's.
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally>;
+    /// The centre of each context value's training values, less its offset.
+    fn centre_of_context(&self) -> Vec<f32>;
     /// What only a latent model can be asked; none of a flow.
     fn latent(&mut self) -> Option<&mut dyn Latent> {
         None
@@ -279,6 +285,17 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn log_scale_sum(&self) -> f32 {
         self.model.log_scale_sum()
+    }
+
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_shape(&self.model, question)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_row(&self.model, question, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        let [first, ..] = self.model.members() else { return Vec::new() };
+        first.context_standardisations().map(|own| own.centre).collect()
     }
 
     fn summary(&self) -> Summary {

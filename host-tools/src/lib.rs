@@ -3,13 +3,15 @@
 //! [`rows`] is all that is known of rows before training, [`training`] turns them into a model
 //! file, [`latent`] into one of a latent model; [`family`] holds the trainable twins of the device's layers. [`inference`] fits a flow to a
 //! density that is known but for its constant, in place of rows. [`device`] runs a file with
-//! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
+//! the device's own code: it is the only door to what is judged afterwards. [`cost`] tells without a
+//! build what a model costs there. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
 //! [`score`], [`encode`], [`decode`], [`sample`], [`inspect`]; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
 #![forbid(unsafe_code)]
 
+pub mod cost;
 pub mod decode;
 pub mod device;
 pub mod encode;

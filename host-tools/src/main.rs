@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
+use flowlet_tools::cost::board;
 use flowlet_tools::{decode, encode, evaluate, inspect, message, output, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
@@ -31,6 +32,7 @@ enum Verb {
     Decode(decode::Arguments),
     Sample(sample::Arguments),
     Inspect(inspect::Arguments),
+    Boards(board::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -112,6 +114,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
+        Verb::Boards(arguments) => board::run(arguments),
         Verb::Completions { shell } => completions(*shell),
     }
 }

@@ -6,6 +6,7 @@ mod families;
 mod glitch;
 mod judgement;
 mod latent;
+mod predict;
 mod quality;
 
 use std::path::PathBuf;
@@ -38,6 +39,12 @@ pub struct Arguments {
     /// folder of --data, with three seeds, and tell how near they come and what they reach.
     #[arg(long, group = "comparison", conflicts_with = "names")]
     latent: bool,
+    /// Trace models of every kind on every core, and tell what the cost model predicts of them.
+    #[arg(long, conflicts_with_all = ["comparison", "names"])]
+    cost: bool,
+    /// Fit the cost model's coefficients to these traces first.
+    #[arg(long, requires = "cost")]
+    renew: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
@@ -67,8 +74,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { latent: true, .. } => latent::run(data, train),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),
+        Arguments { cost: true, renew, .. } => predict::run(*renew),
         Arguments { names, .. } => cost(names).map(drop),
     }
+}
+
+/// Holds what the cost model predicts of a few models against what they take.
+pub fn check_predictions() -> Result<()> {
+    predict::check()
 }
 
 /// Measures the models whose names contain one of `parts`.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, demonstrates, measures and tests flowlet.
 
 mod bench;
+mod coefficients;
 mod cycles;
 mod data;
 mod demo;
@@ -128,6 +129,7 @@ mod tests {
             "xtask bench --families --data a b --epochs 3 -- --hidden 8",
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask bench --cost --renew",
             "xtask bench --latent",
             "xtask bench --latent --data a b -- --epochs 3",
             "xtask test quick",
@@ -142,6 +144,8 @@ mod tests {
             "xtask bench all --detection --data a",
             "xtask bench all --data a",
             "xtask bench all --latent",
+            "xtask bench --renew",
+            "xtask bench all --cost",
             "xtask bench --latent --detection --data a",
             "xtask bench --latent --seeds 1",
             "xtask bench all --seeds 1",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
     Calibration, LatentMemory, LatentModel, LatentScratch, LatentTerms, Libm, Likelihood, Math,
@@ -152,6 +153,16 @@ impl<M: Math> Device for Loaded<'_, M> {
 
     fn latent(&mut self) -> Option<&mut dyn Latent> {
         Some(self)
+    }
+
+    fn tally(&self, row: Option<&[f32]>, _: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_latent_shape(&self.model)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_latent_row(&self.model, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        self.model.context_standardisations().map(|own| own.centre).collect()
     }
 
     fn summary(&self) -> Summary {
