@@ -138,8 +138,6 @@ pub struct Summary {
     pub parameters: usize,
     /// Products of one log-density.
     pub multiply_adds: usize,
-    /// Splines of one log-density.
-    pub splines: usize,
     /// Stack bytes of a call's memory on a 32-bit core.
     pub ram_bytes: usize,
     /// Name of the arithmetic.
@@ -313,12 +311,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: model
-                .members()
-                .iter()
-                .flat_map(Member::parts)
-                .map(|(mapped, layer)| splines(layer, mapped))
-                .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),
@@ -377,21 +369,6 @@ fn periods(names: &[String], member: &Member) -> Vec<PeriodSummary> {
             high: centre + scale,
         })
         .collect()
-}
-
-/// Splines that a layer over so many features evaluates for one row.
-fn splines(layer: Layer, features: usize) -> usize {
-    let (map, transformed) = match layer {
-        Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
-        Layer::Autoregressive(layer) => (layer.map(), features),
-        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) | Layer::Marginal(_) => {
-            return 0;
-        }
-    };
-    match map {
-        ScalarMap::Spline { .. } => transformed,
-        ScalarMap::Affine { .. } => 0,
-    }
 }
 
 /// A line a layer; one that maps only a part of the row says so.

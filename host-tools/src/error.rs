@@ -308,6 +308,35 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// No model is small enough.
+    #[error(
+        "no model fits {budget}: the smallest, {smallest}, is over its {excess} with {cost}; allow more, or \
+         leave out columns"
+    )]
+    Budget {
+        /// The options that set it.
+        budget: String,
+        /// What it is made of.
+        smallest: String,
+        /// What of the budget it is over.
+        excess: String,
+        /// All that it costs.
+        cost: String,
+    },
+    /// Nothing within a budget learned anything.
+    #[error("no model within the budget could be trained: {reason}")]
+    NoneTrained {
+        /// Of the first one.
+        reason: String,
+    },
+    /// A picture cannot be drawn.
+    #[error("{}: the picture cannot be drawn: {reason}", message::path(path))]
+    Picture {
+        /// Where it was to be.
+        path: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// Standard output, a pipe or a device does not take the result.
     #[error("{}: cannot be written: {source}", message::path(name))]
     Output {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
-use flowlet_tools::error::Result;
 use flowlet_tools::cost::board;
+use flowlet_tools::error::Result;
 use flowlet_tools::{decode, encode, evaluate, inspect, message, output, sample, score, train};
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.

@@ -111,7 +111,8 @@ mod tests {
         {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for (text, expected) in [("150k", 150_000), ("150K", 150_000), ("1M", 1_000_000), ("7", 7)] {
+        for (text, expected) in [("150k", 150_000), ("150K", 150_000), ("1M", 1_000_000), ("7", 7)]
+        {
             assert_eq!(count(text), Ok(expected), "{text}");
         }
         for text in ["", "k", "0", "-4K", "4 cakes", "nan"] {

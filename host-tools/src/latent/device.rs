@@ -187,7 +187,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: 0,
             ram_bytes: LatentScratch::bytes(features, context, model.latents(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),

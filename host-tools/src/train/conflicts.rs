@@ -13,10 +13,13 @@ use crate::training::transform::Marginal;
 const NOT_VAE: &str = "another family than vae";
 const VAE: &str = "--family vae";
 
+/// The options of a budget.
+const BUDGET: &str = "a budget (--flash, --stack, --cycles, --board)";
+
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 28] = [
+const CONFLICTS: [Conflict; 36] = [
     ("--score log-density", VAE, |a| a.score == Score::LogDensity && is_vae(a)),
     ("--latent", NOT_VAE, |a| a.latent.latent.is_some() && !is_vae(a)),
     ("--posterior", NOT_VAE, |a| a.latent.posterior.is_some() && !is_vae(a)),
@@ -58,6 +61,16 @@ const CONFLICTS: [Conflict; 28] = [
     ("--periodic", "another base than standard-normal", |a| {
         !a.periodic.is_empty() && a.base.is_some_and(|base| base != Base::StandardNormal)
     }),
+    (BUDGET, VAE, |a| has_budget(a) && is_vae(a)),
+    (BUDGET, "--image", |a| has_budget(a) && a.image.is_some()),
+    (BUDGET, "--layers", |a| has_budget(a) && a.layers.is_some()),
+    (BUDGET, "--hidden", |a| has_budget(a) && a.hidden.is_some()),
+    (BUDGET, "--ensemble", |a| has_budget(a) && a.ensemble.is_some()),
+    (BUDGET, "--time-limit", |a| has_budget(a) && a.time_limit.is_some()),
+    (BUDGET, "a family without layers", |a| has_budget(a) && is_without_layers(a)),
+    ("--search-picture", "no --flash, --stack, --cycles or --board", |a| {
+        a.search.search_picture.is_some() && !has_budget(a)
+    }),
     ("--layers", "a family without layers", |a| a.layers.is_some() && is_without_layers(a)),
     ("--base", "a family without layers", |a| a.base.is_some() && is_without_layers(a)),
     ("--components", "a family and base without mixtures", |a| {
@@ -91,6 +104,10 @@ fn family(arguments: &Arguments) -> Option<Family> {
         Choice::Fixed(family) => Some(family),
         Choice::Auto | Choice::Vae => None,
     }
+}
+
+fn has_budget(arguments: &Arguments) -> bool {
+    arguments.search.budget.is_set()
 }
 
 fn is_vae(arguments: &Arguments) -> bool {

@@ -1,7 +1,7 @@
 //! From trained flows to the bytes of their file.
 
-use flowlet::Terms;
 use flowlet::write::{self, Calibration, Description, ModelFile};
+use flowlet::{Balance, Terms};
 
 use crate::device;
 use crate::error::Result;
@@ -123,6 +123,29 @@ pub fn calibrate(
 /// The file of `members` without what rows tell: no calibration and no vectors.
 pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
     describe(members, columns, context).to_file()
+}
+
+/// A file of the length that [`export`] will give those of `members`, up to a few bytes of its
+/// provenance, of `text` bytes, and to held-out rows of equal scores: what a model will take of a
+/// device, before it is trained. It has `rates` thresholds from `held_out` rows.
+pub fn sketch(
+    members: &[Member],
+    columns: &[Column],
+    context: usize,
+    (held_out, rates): (usize, usize),
+    score: Score,
+    text: usize,
+) -> ModelFile {
+    let mut description = describe(members, columns, context);
+    if score == Score::Balanced {
+        let terms = Terms { base: 1.0, log_det_jacobian: 1.0 };
+        description.balances = vec![Balance { median: terms, deviation: terms }; members.len()];
+    }
+    description.calibration = Some(calibrate::sketch(held_out, rates));
+    description.quantiles = vec![vec![0.0; QUANTILES.len()]; description.features.len()];
+    description.provenance = " ".repeat(text);
+    description.self_test = vec![(vec![0.0; columns.len()], [0.0; 2]); VECTORS];
+    description.to_file()
 }
 
 /// The flows alone, in equal shares.

@@ -83,7 +83,7 @@ pub struct Epoch {
 }
 
 /// A trained flow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fitted {
     /// Fixed layers in front of the flow.
     pub transform: Transform,
@@ -197,11 +197,7 @@ pub fn fit(
         context: options.context,
         periodic: standardise::periodic(columns),
     };
-    let transform = {
-        let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
-        let (rows, further) = (training.features(&mut random), validation.features(&mut random));
-        Transform::fit(options.transform, &rows, &further, sizes.features, options.seed)?
-    };
+    let transform = fit_transform(options, &training, &validation, sizes)?;
     if options.architecture.family.default_layers().is_none() {
         return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
@@ -306,6 +302,40 @@ pub fn fit(
         }
     };
     Ok(Fitted { transform, flow, best, epochs: run, out_of_time, unfinished })
+}
+
+/// The flow that training would start from, which has the shape of what comes of it: what it will cost
+/// is known before. Not for a family without layers.
+pub fn untrained(
+    options: &Options,
+    training: &Dataset,
+    validation: &Dataset,
+    columns: &[Column],
+) -> Result<Fitted> {
+    let training = Rows::new(training, columns, options.context);
+    let validation = Rows::new(validation, columns, options.context);
+    let sizes = Sizes {
+        features: columns.len() - options.context,
+        context: options.context,
+        periodic: standardise::periodic(columns),
+    };
+    let transform = fit_transform(options, &training, &validation, sizes)?;
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let flow = Flow::new(&options.architecture, sizes, &mut random, &Device::flex());
+    let best = Epoch { number: 0, training_loss: 0.0, validation_loss: 0.0, best: 0 };
+    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time: false, unfinished: true })
+}
+
+/// What stands in front of the flow.
+fn fit_transform(
+    options: &Options,
+    training: &Rows,
+    validation: &Rows,
+    sizes: Sizes,
+) -> Result<Transform> {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
+    let (rows, further) = (training.features(&mut random), validation.features(&mut random));
+    Transform::fit(options.transform, &rows, &further, sizes.features, options.seed)
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.
