@@ -35,6 +35,10 @@ pub struct Arguments {
     /// promise and whether its alarms blame the feature at fault.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     judgement: bool,
+    /// Train the default model on every folder of --data, and hold that an emulated device gives every
+    /// test row the host's log-density, score, p-value and attributions, bit for bit.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    bits: bool,
     /// Fit flows to known posteriors and train latent variable models on a simulated pump and on every
     /// folder of --data, with three seeds, and tell how near they come and what they reach.
     #[arg(long, group = "comparison", conflicts_with = "names")]
@@ -49,7 +53,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement", "latent"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement", "bits", "latent"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -71,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { detection: true, detection_options, .. } => {
             detection::run(data, detection_options, train)
         }
+        Arguments { bits: true, .. } => crate::families::every_row(data, train),
         Arguments { latent: true, .. } => latent::run(data, train),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),

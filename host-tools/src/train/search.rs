@@ -11,7 +11,6 @@
 
 mod picture;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -111,13 +110,13 @@ struct Search<'a> {
     budget: &'a Budget,
     flows: Vec<Flow>,
     /// Sum of ln scale, which a log-density of standardised rows has more than one of raw rows.
-    log_scale_sum: RefCell<f64>,
+    log_scale_sum: f64,
 }
 
 /// Trains what fits the budget best.
 pub fn run(job: &Job) -> Result<Trained> {
     let Options { budget, search_picture } = &job.arguments.search;
-    let mut search = Search { job, budget, flows: Vec::new(), log_scale_sum: RefCell::new(0.0) };
+    let mut search = Search { job, budget, flows: Vec::new(), log_scale_sum: 0.0 };
     search.list()?;
     let mut teams = search.teams()?;
     let count = teams.len();
@@ -151,7 +150,6 @@ pub fn run(job: &Job) -> Result<Trained> {
         search.train(flow, job.epochs())?;
     }
     search.judge(&mut teams)?;
-    tried.retain(|old| teams.iter().all(|new| new.flows != old.flows));
     tried.extend(teams.iter().cloned());
     // The last round of a team says most of it.
     let mut latest: Vec<Team> = Vec::new();
@@ -324,6 +322,7 @@ impl Search<'_> {
 
     /// Trains a flow anew for at most so many epochs; one that fails takes no further part.
     fn train(&mut self, flow: usize, epochs: u32) -> Result<()> {
+        let epochs = epochs.min(self.job.epochs());
         let Flow { candidate, layers, hidden, epochs: before, .. } = &self.flows[flow];
         if *layers > 0 && *before < epochs {
             let mut options = self.job.options(*candidate, self.job.arguments.seed, None);
@@ -347,7 +346,7 @@ impl Search<'_> {
         let Job { context, rows, .. } = self.job;
         let file = export::draft(&self.members(&[flow]), &rows.columns, *context);
         let mut device = device::open(&file, "a candidate")?;
-        *self.log_scale_sum.borrow_mut() = f64::from(device.log_scale_sum());
+        self.log_scale_sum = f64::from(device.log_scale_sum());
         let stopping = rows.split.early_stopping.single_rows();
         let log_densities = stopping.map(|row| Ok(f64::from(device.log_density(&row)?)));
         self.flows[flow].log_densities = log_densities.collect::<Result<_>>()?;
@@ -366,7 +365,7 @@ impl Search<'_> {
                 .map(|row| team.flows.iter().map(|flow| own(flow)[row]).collect())
                 .collect();
             let shares = log_shares(&rows, team.flows.len());
-            let scale = *self.log_scale_sum.borrow();
+            let scale = self.log_scale_sum;
             let losses: Vec<f64> = rows.iter().map(|row| -mixture(row, &shares) - scale).collect();
             team.log_density = Some(-loss::mean(&losses));
             team.cost = self.cost(&team.flows)?;
@@ -413,7 +412,8 @@ impl Search<'_> {
         }
     }
 
-    /// What was tried, by its cycles.
+    /// What was tried, by its cycles: every flow alone, and the teams that no other model of fewer cycles
+    /// is above.
     fn table(&self, teams: &[Team], picked: &Team) -> Table {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
@@ -426,7 +426,14 @@ impl Search<'_> {
             "cycles a score",
             "",
         ]);
+        let mut highest = f64::NEG_INFINITY;
         for team in teams {
+            let is_ahead = team.log_density.is_some_and(|value| value > highest);
+            highest = team.log_density.map_or(highest, |value| highest.max(value));
+            let is_one = team.flows.len() == 1 || team.is_default || team.flows == picked.flows;
+            if !is_ahead && !is_one {
+                continue;
+            }
             let epochs = team.flows.iter().map(|flow| self.flows[*flow].epochs).max().unwrap_or(0);
             let excess = self.budget.excess(&team.cost);
             let note = match () {

@@ -89,10 +89,25 @@ fn run(bytes: &'static [u8]) -> Option<()> {
     if let Ok(model) = Model::<Libm>::from_bytes(bytes) {
         let shape = [model.features(), model.width(), model.context()];
         return dispatch!(
-            flow, shape, bytes,
-            [6, 16, 0], [13, 32, 0], [20, 32, 0], [8, 64, 0], [33, 40, 0],
-            [4, 0, 0], [13, 0, 0], [21, 0, 0], [5, 0, 0], [14, 0, 0],
-            [6, 24, 1], [12, 24, 3], [6, 24, 0], [12, 24, 0], [16, 64, 0], [7, 32, 0],
+            flow,
+            shape,
+            bytes,
+            [6, 16, 0],
+            [13, 32, 0],
+            [20, 32, 0],
+            [8, 64, 0],
+            [33, 40, 0],
+            [4, 0, 0],
+            [13, 0, 0],
+            [21, 0, 0],
+            [5, 0, 0],
+            [14, 0, 0],
+            [6, 24, 1],
+            [12, 24, 3],
+            [6, 24, 0],
+            [12, 24, 0],
+            [16, 64, 0],
+            [7, 32, 0],
         );
     }
     let model = LatentModel::<Libm>::from_bytes(bytes).ok()?;
