@@ -15,7 +15,7 @@ const HEADER: u32 = 84;
 /// Columns of the signal's envelope.
 const COLUMNS: usize = 900;
 
-const ALARM: RGBColor = RGBColor(204, 121, 167);
+const ALARM: RGBColor = RGBColor(96, 32, 128);
 
 /// What is drawn.
 pub struct Trial<'a> {
