@@ -9,7 +9,8 @@
 //! `S = max(0, S) + ln b(p) - c`, `b(p) = (1/3) sum of e p^(e - 1) over e = 1/2, 1/4, 1/8`
 //!
 //! a conformal CUSUM (Volkhonskiy et al. 2017, "Inductive conformal martingales for change-point
-//! detection"; Page 1954; the mixture over e by Vovk et al. 2005, section 7.1). There is an alarm where S
+//! detection"; Page 1954; bets and their mixture are those of Vovk et al. 2003,
+//! "Testing exchangeability on-line"). There is an alarm where S
 //! reaches ln A.
 //!
 //! # What is promised
@@ -18,7 +19,8 @@
 //! in the mean, whatever the model and the data, with 95 % confidence over the choice of the held-out rows.
 //! The argument: where the mean pay of a row given the past is at most 1, e^S is at most Shiryaev and
 //! Roberts' R = (1 + R) b(p), and R minus the number of rows is a supermartingale; so the mean of the row at which
-//! R, and later S, reaches A is at least A (Vovk 2020, "Testing randomness online", section 5).
+//! R, and later S, reaches A is at least A (Vovk 2020, "Testing randomness
+//! online").
 //!
 //! - The table of held-out scores is **fixed**, and one table of n rows may make p-values a little too small
 //!   for all rows to come. That b(p) has a mean of at most 1 over all tables does not help the owner of one.

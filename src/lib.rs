@@ -109,5 +109,5 @@ pub use network::{MAX_HIDDEN, MAX_PARAMETER, MAX_WIDTH, Network};
 pub use periodic::Periodic;
 pub use preprocess::Standardisation;
 pub use scalar::ScalarMap;
-pub use score::{Balance, MAX_ENSEMBLE_SCORE, Score, Terms};
+pub use score::{Balance, MAX_ENSEMBLE_SCORE, Score, Terms, Usual};
 pub use scratch::Scratch;

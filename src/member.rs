@@ -171,37 +171,67 @@ impl<'m> Member<'m> {
     /// The terms of the log-density of the raw row that `row` holds, which becomes its base sample.
     #[inline(always)]
     pub(crate) fn terms<M: Math>(&self, row: &mut [f32], work: &mut Work) -> Terms {
-        let log_det_jacobian = self.inverse::<M>(row, work);
-        Terms { base: self.base.log_density::<M>(row, work.row), log_det_jacobian }
+        let [log_det_jacobian, of_context] = self.standardise_and_walk::<M>(row, work);
+        Terms { base: self.base.log_density::<M>(row, work.row), log_det_jacobian, of_context }
     }
 
     /// Base sample to raw row, in place. Returns log |det dx/dz|.
     // Not inlined, so that every size of `Flow` and every caller shares one copy.
     #[inline(never)]
     pub(crate) fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
-        let log_det_jacobian = self.walk::<M>(Direction::Forward, row, work);
+        let [log_det_jacobian, of_context] = self.walk::<M>(Direction::Forward, row, work);
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.forward(*value);
         }
-        log_det_jacobian
+        log_det_jacobian + of_context
     }
 
     /// Raw row to base sample, in place. Returns log |det dz/dx|.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn inverse<M: Math>(&self, row: &mut [f32], work: &mut Work) -> f32 {
+        let [log_det_jacobian, of_context] = self.standardise_and_walk::<M>(row, work);
+        log_det_jacobian + of_context
+    }
+
+    #[inline(never)]
+    fn standardise_and_walk<M: Math>(&self, row: &mut [f32], work: &mut Work) -> [f32; 2] {
         for (value, standardisation) in row.iter_mut().zip(self.standardisations()) {
             *value = standardisation.inverse(*value);
         }
         self.walk::<M>(Direction::Inverse, row, work)
     }
 
-    /// Takes a standardised row through every layer, either way. Returns the logarithm of the
-    /// determinant, that of the standardisation included.
-    fn walk<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work) -> f32 {
+    /// Either way, of a latent model's flow, which has no standardisation and whose layers are direct
+    /// in the ways that are used: the code that goes feature by feature is not linked for it. Returns the logarithm of the
+    /// determinant.
+    #[cfg(feature = "latent")]
+    #[inline(never)]
+    pub(crate) fn direct<M: Math>(
+        &self,
+        direction: Direction,
+        row: &mut [f32],
+        work: &mut Work,
+    ) -> f32 {
         let mut records = self.records();
-        let mut log_det_jacobian = match direction {
-            Direction::Forward => self.log_scale_sum,
-            Direction::Inverse => -self.log_scale_sum,
+        let mut log_det_jacobian = 0.0;
+        while let Some(record) = match direction {
+            Direction::Forward => records.next_back(),
+            Direction::Inverse => records.next(),
+        } {
+            let part = row.get_mut(..record.mapped()).unwrap_or_default();
+            let Some(layer) = self.layer(record) else { break };
+            log_det_jacobian += layer.direct::<M>(direction, part, work);
+        }
+        log_det_jacobian
+    }
+
+    /// Takes a standardised row through every layer, either way. Returns the logarithm of the
+    /// determinant, that of the standardisation included, and apart what the context alone adds to it.
+    fn walk<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work) -> [f32; 2] {
+        let mut records = self.records();
+        let (mut log_det_jacobian, mut of_context) = match direction {
+            Direction::Forward => (self.log_scale_sum, 0.0),
+            Direction::Inverse => (-self.log_scale_sum, 0.0),
         };
         while let Some(record) = match direction {
             Direction::Forward => records.next_back(),
@@ -209,12 +239,16 @@ impl<'m> Member<'m> {
         } {
             let part = row.get_mut(..record.mapped()).unwrap_or_default();
             let Some(layer) = self.layer(record) else { break };
-            log_det_jacobian += match direction {
+            let own = match direction {
                 Direction::Forward => layer.forward::<M>(part, work),
                 Direction::Inverse => layer.inverse::<M>(part, work),
             };
+            match layer.is_of_context() {
+                true => of_context += own,
+                false => log_det_jacobian += own,
+            }
         }
-        log_det_jacobian
+        [log_det_jacobian, of_context]
     }
 }
 

@@ -96,6 +96,11 @@ impl<'m> Network<'m> {
         Ok(self.parameters.len() - rest.len())
     }
 
+    /// Number of values that it sees.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Widths of the hidden layers.
     pub fn hidden(&self) -> impl Iterator<Item = usize> + use<'m> {
         self.widths.iter().map(|width| *width as usize)

@@ -10,7 +10,8 @@
 //! `s = (m_b - b) / s_b + min(1, s_b / s_l) max(0, (m_l - l) / s_l)`
 //!
 //! with m the median and s_ the deviation of each, so that a small volume may accuse a row, and a
-//! large one never excuses it. The score of several flows is the mean of `s / (1 + |s| / 10)`: no flow
+//! large one never excuses it. What the context alone adds to the log-determinant is not in l: no
+//! feature has a part in it. The score of several flows is the mean of `s / (1 + |s| / 10)`: no flow
 //! decides alone.
 //!
 //! In a file, section 11 has four floats for each flow, m_b, s_b, m_l and s_l, in nats; s_l is 0
@@ -61,31 +62,44 @@ impl<'m> Score<'m> {
     }
 }
 
-/// The two terms of a flow's log-density, in nats.
+/// The terms of a flow's log-density, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Terms {
     /// Log-density of the base at z.
     pub base: f32,
-    /// log |det dz/dx|, the standardisation's included.
+    /// log |det dz/dx|, the standardisation's included, without what the context alone decides.
     pub log_det_jacobian: f32,
+    /// What the context alone decides of log |det dz/dx|
+    /// ([`Half::Both`](crate::bijection::Half::Both)); 0 without a context.
+    pub of_context: f32,
 }
 
 impl Terms {
     /// Their sum.
     pub fn log_density(self) -> f32 {
-        self.base + self.log_det_jacobian
+        self.base + (self.log_det_jacobian + self.of_context)
     }
 }
 
-/// What the terms of one flow are over normal rows, in nats.
+/// What a term is over normal rows, in nats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Usual {
+    /// Its median.
+    pub median: f32,
+    /// Its deviation.
+    pub deviation: f32,
+}
+
+/// What the terms of one flow are over normal rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Balance {
-    /// The medians.
-    pub median: Terms,
-    /// The deviations: that of the base positive, that of the log-determinant 0 where it does not vary.
-    pub deviation: Terms,
+    /// The base's log-density; its deviation is positive.
+    pub base: Usual,
+    /// The log-determinant; its deviation is 0 where it does not vary.
+    pub log_det_jacobian: Usual,
 }
 
 impl Balance {
@@ -94,41 +108,40 @@ impl Balance {
 
     pub(crate) fn read(words: [f32; Self::WORDS]) -> Self {
         let [m_b, s_b, m_l, s_l] = words;
-        let terms = |base, log_det_jacobian| Terms { base, log_det_jacobian };
-        Self { median: terms(m_b, m_l), deviation: terms(s_b, s_l) }
+        let usual = |median, deviation| Usual { median, deviation };
+        Self { base: usual(m_b, s_b), log_det_jacobian: usual(m_l, s_l) }
     }
 
     /// As a file holds it.
     #[cfg(feature = "write")]
     pub(crate) fn words(self) -> [f32; Self::WORDS] {
-        let Self { median, deviation } = self;
-        [median.base, deviation.base, median.log_det_jacobian, deviation.log_det_jacobian]
+        let Self { base: b, log_det_jacobian: l } = self;
+        [b.median, b.deviation, l.median, l.deviation]
     }
 
     /// Refuses what is no spread of a log-density.
     fn check(self, member: usize) -> Result<(), Error> {
-        let Self { median, deviation } = self;
-        let medians = [median.base, median.log_det_jacobian];
-        let medians = medians.iter().all(|median| median.abs() <= LARGEST);
+        let Self { base, log_det_jacobian: volume } = self;
+        let medians = [base.median, volume.median].iter().all(|median| median.abs() <= LARGEST);
         let possible = 1.0 / LARGEST..=LARGEST;
-        let base = possible.contains(&deviation.base);
-        let volume = deviation.log_det_jacobian;
-        let volume = volume == 0.0 || possible.contains(&volume);
-        if medians && base && volume { Ok(()) } else { Err(Error::Score { member }) }
+        let varies = possible.contains(&volume.deviation) || volume.deviation == 0.0;
+        match medians && possible.contains(&base.deviation) && varies {
+            true => Ok(()),
+            false => Err(Error::Score { member }),
+        }
     }
 
     /// The balanced score of a row with these terms.
     pub fn score(self, terms: Terms) -> f32 {
-        let Self { median, deviation } = self;
-        let base = (median.base - terms.base) / deviation.base;
-        let volume = median.log_det_jacobian - terms.log_det_jacobian;
-        let spread = deviation.log_det_jacobian;
-        if volume <= 0.0 || spread == 0.0 {
+        let Self { base: b, log_det_jacobian: l } = self;
+        let base = (b.median - terms.base) / b.deviation;
+        let volume = l.median - terms.log_det_jacobian;
+        if volume <= 0.0 || l.deviation == 0.0 {
             return base;
         }
-        let ratio = deviation.base / spread;
+        let ratio = b.deviation / l.deviation;
         let weight = if ratio < 1.0 { ratio } else { 1.0 };
-        base + weight * (volume / spread)
+        base + weight * (volume / l.deviation)
     }
 }
 

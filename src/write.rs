@@ -368,11 +368,7 @@ impl Description {
         if let Some(calibration) = &self.calibration {
             sections.push((tag::CALIBRATION, calibration.contents()));
         }
-        if let Some(first) = self.quantiles.first() {
-            let mut words = alloc::vec![first.len() as u32];
-            words.extend(bits(self.quantiles.iter().flatten().copied()));
-            sections.push((tag::ATTRIBUTION, bytes_of(&words)));
-        }
+        sections.extend(attribution(&self.quantiles));
         sections.extend(signal_section(&self.signal));
         #[cfg(feature = "detector")]
         if let Some(detector) = &self.detector {
@@ -395,6 +391,14 @@ impl Description {
         });
         core::iter::once(Flow::over(features, context, layers, base)).chain(others)
     }
+}
+
+/// Section 8, where there are values.
+fn attribution(quantiles: &[Vec<f32>]) -> Option<(u32, Vec<u8>)> {
+    let first = quantiles.first()?;
+    let mut words = alloc::vec![first.len() as u32];
+    words.extend(bits(quantiles.iter().flatten().copied()));
+    Some((tag::ATTRIBUTION, bytes_of(&words)))
 }
 
 /// Section 6, of rows and what comes of them; none without rows.
@@ -525,6 +529,7 @@ impl Layer {
                 let half = match transformed {
                     Half::First => 0,
                     Half::Second => 1,
+                    Half::Both => 2,
                 };
                 (Kind::Coupling, settings(half, *map, hidden, periodic))
             }

@@ -327,7 +327,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (flow, coupling + 3, u32::MAX, Error::Shape { layer: 0, word: 3 }),
         // A coupling of two values has a network of the same size as this one of three.
         (flow, coupling + 3, 2, Error::Shape { layer: 1, word: 3 }),
+        // Both halves without a context, and a half that does not exist.
         (flow, coupling + 4, 2, Error::Shape { layer: 0, word: 4 }),
+        (flow, coupling + 4, 3, Error::Shape { layer: 0, word: 4 }),
         (flow, coupling + 5, nan, Error::Shape { layer: 0, word: 5 }),
         (flow, coupling + 5, 0, Error::Shape { layer: 0, word: 5 }),
         (flow, coupling + 5, 81f32.to_bits(), Error::Shape { layer: 0, word: 5 }),

@@ -93,10 +93,11 @@ impl Site {
         let fences = damage::fences(&rows);
         let damage = Damage::find(&rows, &fences);
         if !damage.rows.is_empty() && !damage.is_shift(rows.lines.len()) {
-            log::warn!(
-                "{path}: {} rows with wild values are left out: {damage}",
-                damage.rows.len()
-            );
+            let (count, are) = match damage.rows.len() {
+                1 => ("1 row with a wild value".into(), "is"),
+                count => (format!("{count} rows with wild values"), "are"),
+            };
+            log::warn!("{path}: {count} {are} left out: {damage}");
             let whole: Vec<usize> =
                 (0..rows.lines.len()).filter(|place| !damage.contains(*place)).collect();
             rows = rows.part(&whole);

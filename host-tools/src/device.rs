@@ -130,6 +130,11 @@ pub trait Device {
     ) -> Result<()>;
     /// Number of self-test vectors, all of which gave the bits in the file.
     fn self_test(&mut self) -> Result<usize>;
+    /// Of each feature, what nearly all training rows lie between, less its offset; nothing where the file
+    /// keeps no quantiles.
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        Vec::new()
+    }
     /// The threshold in the file.
     fn threshold(&self) -> Option<Threshold>;
     /// What the scores of held-out rows were.
@@ -316,6 +321,15 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.self_test(&mut self.memory.scratch())?)
     }
 
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        let Some(quantiles) = self.model.quantiles() else { return Vec::new() };
+        let ends = |feature| match quantiles.of(feature) {
+            [low, .., high] => Some([*low, *high]),
+            _ => None,
+        };
+        (0..self.model.features()).filter_map(ends).collect()
+    }
+
     fn threshold(&self) -> Option<Threshold> {
         self.model.threshold()
     }
@@ -455,6 +469,7 @@ fn describe(layer: Layer) -> String {
             let half = match coupling.transformed() {
                 Half::First => "first",
                 Half::Second => "second",
+                Half::Both => "both",
             };
             let widths = widths(&mut coupling.network().hidden());
             format!("{} coupling of the {half} half, hidden layers {widths}", map(coupling.map()))
@@ -492,13 +507,18 @@ fn describe_score(score: Score) -> &'static str {
 }
 
 fn balances(score: Score) -> Vec<BalanceSummary> {
-    let summary = |Balance { median, deviation }: Balance| BalanceSummary {
-        base_median: median.base,
-        base_deviation: deviation.base,
-        log_det_jacobian_median: median.log_det_jacobian,
-        log_det_jacobian_deviation: deviation.log_det_jacobian,
-    };
-    score.balances().map(summary).collect()
+    score.balances().map(BalanceSummary::from).collect()
+}
+
+impl From<Balance> for BalanceSummary {
+    fn from(Balance { base, log_det_jacobian }: Balance) -> Self {
+        Self {
+            base_median: base.median,
+            base_deviation: base.deviation,
+            log_det_jacobian_median: log_det_jacobian.median,
+            log_det_jacobian_deviation: log_det_jacobian.deviation,
+        }
+    }
 }
 
 fn describe_base(base: Base) -> String {

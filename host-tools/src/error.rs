@@ -384,6 +384,17 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A picture of a report that does not come about.
+    #[error("the picture \"{title}\" cannot be drawn: {why}; please report this as a bug")]
+    Picture {
+        /// What it shows.
+        title: &'static str,
+        /// What the drawing library said.
+        why: String,
+    },
+    /// The page of a report that does not come about.
+    #[error("the page cannot be written: {0}; please report this as a bug")]
+    Page(#[from] minijinja::Error),
     /// The label is one of the columns that the model reads.
     #[error(
         "{}: the label column `{}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {}",

@@ -6,7 +6,7 @@
 
 mod act_norm;
 mod autoregressive;
-mod base;
+pub(crate) mod base;
 mod channels;
 mod coupling;
 mod direction;
@@ -37,9 +37,10 @@ use direction::Direction;
 use image::Split;
 use lu_linear::LuLinear;
 use permutation::Permutation;
-use scalar::{AFFINE, SPLINE};
+use scalar::SPLINE;
 
 pub use image::Image;
+pub use scalar::AFFINE;
 
 /// Widths of hidden layers unless the user wants others: few rows fill no more.
 const NARROW_HIDDEN: [usize; 2] = [32, 32];
@@ -210,6 +211,24 @@ impl Flow {
     pub fn from_components(components: &[write::Component], device: &Device) -> Self {
         let mixture = base::Mixture::from_components(components, device);
         Self { context: 0, layers: Vec::new(), base: base::Base::Mixture(mixture) }
+    }
+
+    /// A shift and a scale of every feature given the context alone, over Student-t densities.
+    pub fn conditional(
+        sizes: Sizes,
+        hidden: &[usize],
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let sizes = Sizes { periodic: Periodic::default(), ..sizes };
+        let coupling = Coupling::new(Half::Both, AFFINE, sizes, hidden, random, device);
+        let base = base::Base::StudentT(base::StudentT::new(device));
+        Self { context: sizes.context, layers: vec![Layer::Coupling(coupling)], base }
+    }
+
+    /// The same flow of rows with `context` values behind them, which it does not look at.
+    pub fn beside(self, context: usize) -> Self {
+        Self { context, ..self }
     }
 
     /// Sets what starts from data, given a batch of rows.

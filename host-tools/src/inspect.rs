@@ -13,6 +13,7 @@ use crate::latent::device::{LatentSummary, describe_flows};
 use crate::message::escape;
 use crate::output;
 use crate::training::alarms;
+use crate::training::curve;
 
 /// Show what a model file holds and what it costs on a device.
 ///
@@ -70,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     output::print(&if arguments.json { facts.json() } else { facts.text() })
 }
 
-fn cargo(summary: &Summary) -> String {
+/// The dependency of a firmware's Cargo.toml.
+pub fn cargo(summary: &Summary) -> String {
     let features: Vec<_> =
         summary.cargo_features.iter().map(|name| format!("\"{name}\"")).collect();
     format!(
@@ -80,7 +82,8 @@ fn cargo(summary: &Summary) -> String {
     )
 }
 
-fn firmware(summary: &Summary, path: &Path) -> String {
+/// The line of a firmware that loads the file at `path`.
+pub fn firmware(summary: &Summary, path: &Path) -> String {
     let math = if summary.math == "libm" { "Libm" } else { "Micromath" };
     let rest = match (summary.context.len(), math) {
         (0, "Libm") => String::new(),
@@ -150,11 +153,12 @@ impl Facts<'_> {
         format!("{value:#}\n")
     }
 
-    /// One fact a line.
+    /// One fact a line; the curves of a training are for `flowlet report`.
     fn text(&self) -> String {
         let Self { summary, .. } = self;
         let own = self.own_lines().into_iter();
-        let provenance = summary.provenance.iter().cloned();
+        let is_curve = |key: &str| curve::KEYS.contains(&key);
+        let provenance = summary.provenance.iter().filter(|(key, _)| !is_curve(key)).cloned();
         let code = [("Cargo.toml", &self.cargo), ("firmware", &self.firmware)];
         let code = code.map(|(name, line)| (name.to_string(), line.clone()));
         let line =

@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 use flowlet_tools::error::Result;
 use flowlet_tools::{
-    commission, decode, detect, encode, evaluate, features, inspect, message, output, sample,
-    score, train,
+    commission, decode, detect, encode, evaluate, features, inspect, message, output, report,
+    sample, score, train,
 };
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
@@ -36,6 +36,7 @@ enum Verb {
     Encode(encode::Arguments),
     Decode(decode::Arguments),
     Sample(sample::Arguments),
+    Report(report::Arguments),
     Inspect(inspect::Arguments),
     /// Print a completion script for a shell.
     Completions {
@@ -125,6 +126,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Encode(arguments) => encode::run(arguments),
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),
+        Verb::Report(arguments) => report::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
         Verb::Completions { shell } => completions(*shell),
     }

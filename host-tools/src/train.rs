@@ -31,6 +31,7 @@ use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
 
 use job::Job;
+pub use report::OPERATING_POINTS;
 
 /// Train a flow on the rows of a CSV file and write it as a model file.
 ///

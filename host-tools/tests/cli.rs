@@ -190,13 +190,9 @@ fn ensembles() {
         folder.accepted(&format!("score {name}.flow rows.csv -o {name}.csv"));
         folder.accepted(&format!("sample {name}.flow -n 5 -o samples.csv"));
     }
-    refused(
-        &folder,
-        "train input.csv --family gmm --ensemble 2 --context a -o new.flow",
-        2,
-        &["--context means nothing with a family without layers"],
-    );
     folder.accepted("train input.csv --family gmm --components 2 --ensemble 2 -o gmm.flow");
+    folder.accepted("train input.csv --family gmm --components 2 --context c -o gmm.flow");
+    folder.accepted("score gmm.flow rows.csv -o gmm.csv");
     folder.accepted(&format!("{train} 2 --context c -o given.flow"));
     assert!(folder.accepted("inspect given.flow").contains("Flow::<2, 8, Libm, 1>"));
 }
@@ -210,7 +206,6 @@ fn options_that_do_not_go_together() {
         ("--family auto --components 3", "--components means nothing with --family auto"),
         ("--image 2x2x1", "--image means nothing with --family auto"),
         ("--family maf --image 2x2x1", "--image means nothing with another family than glow"),
-        ("--family gmm --context a", "--context means nothing with a family without layers"),
         ("--context a --exclude a", "--context means nothing with the same column in --exclude"),
         (
             "--periodic a=0..1 --exclude a",

@@ -104,10 +104,9 @@ fn a_conditional_density_follows_its_context() {
     let lines: String = (0..3000).map(&mut line).collect();
     let folder = Folder::new();
     folder.write("rows.csv", format!("load,current,speed\n{lines}"));
-    for family in ["real-nvp", "maf"] {
+    for family in ["real-nvp --hidden 32,32", "maf --hidden 32,32", "gaussian"] {
         folder.accepted(&format!(
-            "train rows.csv --family {family} --context load --epochs 30 --noise 0.02 \
-             --hidden 32,32 -o given.flow"
+            "train rows.csv --family {family} --context load --epochs 30 --noise 0.02 -o given.flow"
         ));
         for load in [-0.8f64, 0.0, 0.8] {
             folder.accepted(&format!("sample given.flow -n 2000 --given load={load} -o drawn.csv"));
@@ -121,6 +120,59 @@ fn a_conditional_density_follows_its_context() {
             assert!((mean - load * load).abs() < 0.05, "{family}: mean {mean} at load {load}");
         }
     }
+}
+
+/// Mean and spread of both features follow the speed: at low speed a row is 50 times as probable.
+#[test]
+fn an_operating_point_is_no_anomaly() {
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut lines = |rows: usize, speeds: &[f64], wrong: f64| -> String {
+        let line = |row: usize| {
+            let speed = speeds[row % speeds.len()];
+            let mut normal = || (0..12).map(|_| random.random_range(-0.5..0.5)).sum::<f64>();
+            let (vibration, current) = (normal(), normal());
+            let x = [3.0 * speed + speed * (wrong + vibration), speed * speed + speed * current];
+            format!("{speed},{},{}\n", x[0], x[1])
+        };
+        (0..rows).map(line).collect()
+    };
+    let speeds: Vec<f64> = (2..=14).map(|tenth| f64::from(tenth) / 10.0).collect();
+    let folder = Folder::new();
+    let mut write = |name: &str, rows, speeds: &[f64], wrong| {
+        folder.write(name, format!("speed,vibration,current\n{}", lines(rows, speeds, wrong)));
+    };
+    write("rows.csv", 3000, &speeds, 0.0);
+    write("slow.csv", 2000, &[0.2, 0.3], 0.0);
+    // Between two speeds of the training rows.
+    write("fast.csv", 2000, &[1.25, 1.4], 0.0);
+    write("wrong.csv", 2000, &[0.2, 0.3], 6.0);
+    for family in ["gaussian", "real-nvp --epochs 30"] {
+        folder.accepted(&format!(
+            "train rows.csv --family {family} --context speed --false-alarm-rate 0.02 -o new.flow"
+        ));
+        let alarms = |name: &str| {
+            folder.accepted(&format!("score new.flow {name} -o scores.csv"));
+            let text = fs::read_to_string(folder.path("scores.csv")).unwrap();
+            let alarms = text.lines().skip(1).filter(|line| line.ends_with(",1"));
+            alarms.count() as f64 / 2000.0
+        };
+        let [slow, fast, wrong] = ["slow.csv", "fast.csv", "wrong.csv"].map(alarms);
+        assert!(slow < 0.06 && fast < 0.06, "{family}: {slow} of slow rows, {fast} of fast ones");
+        assert!(wrong > 0.9, "{family}: {wrong}");
+    }
+}
+
+#[test]
+fn a_context_of_no_use_is_told() {
+    let folder = Folder::new();
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut line = |_| {
+        let mut normal = || (0..12).map(|_| random.random_range(-0.5..0.5)).sum::<f64>();
+        format!("{},{},{}\n", normal(), normal(), normal())
+    };
+    folder.write("rows.csv", format!("a,b,c\n{}", (0..600).map(&mut line).collect::<String>()));
+    let said = folder.accepted("train rows.csv --context c --family gaussian -o new.flow");
+    assert!(said.contains("the context tells nothing of any feature's place and spread"), "{said}");
 }
 
 /// Headings around 355 degrees, either side of north, and a drift that turns with them.

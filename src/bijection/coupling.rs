@@ -5,9 +5,10 @@
 //! other is mapped by a scalar map whose parameters a network computes from the condition, behind
 //! the context where there is one (Winkler et al. 2019, "Learning Likelihoods with Conditional
 //! Normalizing Flows"). The Jacobian is triangular, so its log-determinant is the sum of the maps'
-//! log-slopes.
+//! log-slopes. Where both halves are transformed, the context alone is the condition: an affine map
+//! then gives each feature the shift and the scale that it has at that operating point.
 //!
-//! In a file, the settings are: 0 or 1 for the half that is transformed, the clip or bound of
+//! In a file, the settings are: 0, 1 or 2 for the half that is transformed, the clip or bound of
 //! the map (f32), the number of hidden layers, their three widths, the kind of map, and the mask of
 //! the row's periodic features, of which the network sees two values each ([`Periodic`]). The
 //! output layer's rows lie as [`ScalarMap`] says.
@@ -25,13 +26,15 @@ use crate::scalar::ScalarMap;
 /// First setting of the network.
 const NETWORK: usize = 2;
 
-/// The half of a row that a coupling transforms.
+/// The half of a row that a coupling transforms, as a file numbers them from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
     /// Features 0 to D/2 (rounded down), given the rest.
     First,
     /// Features from D/2 (rounded down) on, given those before.
     Second,
+    /// Every feature, given nothing but the context.
+    Both,
 }
 
 impl Half {
@@ -41,26 +44,28 @@ impl Half {
         match self {
             Self::First => (first, features - first),
             Self::Second => (features - first, first),
+            Self::Both => (features, 0),
         }
     }
 
     /// The periodic ones among the features transformed and among those that condition them.
     pub fn periodic(self, row: Periodic, features: usize) -> (Periodic, Periodic) {
-        let first = features / 2;
-        let (first, second) = (row.part(0, first), row.part(first, features - first));
+        let middle = features / 2;
+        let (first, second) = (row.part(0, middle), row.part(middle, features - middle));
         match self {
             Self::First => (first, second),
             Self::Second => (second, first),
+            Self::Both => (row, Periodic::default()),
         }
     }
 
     /// Splits a row into (transformed, condition).
     fn split(self, row: &mut [f32]) -> (&mut [f32], &[f32]) {
-        let (first, second) = row.split_at_mut_checked(row.len() / 2).unwrap_or_default();
-        match self {
-            Self::First => (first, second),
-            Self::Second => (second, first),
+        if cfg!(feature = "context") && self == Self::Both {
+            return (row, &[]);
         }
+        let (first, second) = row.split_at_mut_checked(row.len() / 2).unwrap_or_default();
+        if self == Self::First { (first, second) } else { (second, first) }
     }
 }
 
@@ -107,7 +112,11 @@ impl<'m> Coupling<'m> {
 
 impl<'m> Bijection<'m> for Coupling<'m> {
     fn new(record: &Record<'m>, sizes: Sizes, parameters: &'m [f32]) -> Self {
-        let transformed = if record.word(0) == 0 { Half::First } else { Half::Second };
+        let transformed = match record.word(0) {
+            0 => Half::First,
+            1 => Half::Second,
+            _ => Half::Both,
+        };
         let (outputs, inputs) = transformed.sizes(sizes.features);
         let periodic = ScalarMap::periodic(record);
         let (_, seen) = transformed.periodic(periodic, sizes.features);
@@ -118,7 +127,8 @@ impl<'m> Bijection<'m> for Coupling<'m> {
     }
 
     fn check(&self, record: &Record<'m>, features: usize) -> Result<usize, Error> {
-        if record.word(0) > 1 {
+        // A network without inputs has nothing to say.
+        if record.word(0) > 2 || self.network.inputs() == 0 {
             return Err(record.shape(0));
         }
         self.map.check(record, features)?;

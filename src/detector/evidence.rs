@@ -5,7 +5,7 @@
 //! jointly those of n uniform points on a line, g_i = E_i / sum E with independent exponential E. A row in gap i
 //! pays b_i, so that the mean pay of rows to come, given the table, is m = sum g_i b_i. With N = n + 1, mean mu and variance
 //! v of the b_i, their largest mu + w, and l = ln(1 / 0.05) / N, Bernstein's inequality for gamma variables (Boucheron et al.
-//! 2013, theorem 2.3) says of sum (b_i - mu - d) E_i that it is positive with a probability of at most 5 % for
+//! 2013, section 2.4) says of sum (b_i - mu - d) E_i that it is positive with a probability of at most 5 % for
 //!
 //! `d = (w l + sqrt(2 l (w^2 l^2 + v (1 - 2 l)))) / (1 - 2 l)`
 //!

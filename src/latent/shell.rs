@@ -90,6 +90,12 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math> Latent<'m, D, 
         self.given(&[]).is_anomaly_at(x, rate)
     }
 
+    /// What the value of each feature adds to the score of `x`, 0 or more in nats
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(&self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        self.given(&[]).attribute(x)
+    }
+
     /// The three terms of the score.
     pub fn terms(&self, x: &[f32; D]) -> Result<LatentTerms, Error> {
         self.given(&[]).terms(x)
@@ -267,6 +273,15 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
     /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
     pub fn is_anomaly_at(self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
         self.model().is_anomaly_at(x, rate, &mut Memory::<D, L, H, C>::new().scratch())
+    }
+
+    /// What the value of each feature adds to the score of `x`, 0 or more in nats
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        let (mut row, mut attributions) = (*x, [0.0; D]);
+        let mut memory = Memory::<D, L, H, C>::new();
+        self.model().attribute(&mut row, &mut attributions, &mut memory.scratch())?;
+        Ok(attributions)
     }
 
     /// The three terms of the score.

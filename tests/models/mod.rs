@@ -9,7 +9,7 @@ use flowlet::bijection::{Half, Kind, Side};
 use flowlet::write::{
     Base, Calibration, Component, Description, Feature, Layer, Linear, Member, ModelFile,
 };
-use flowlet::{Balance, Memory, Model, Periodic, ScalarMap, Tail, Terms};
+use flowlet::{Balance, Memory, Model, Periodic, ScalarMap, Tail, Usual};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -135,6 +135,7 @@ pub fn conditional(seed: u64) -> Vec<Example> {
     {
         for map in [AFFINE, SPLINE] {
             let layers = vec![
+                random.coupling_given(context, count, Half::Both, map, &hidden),
                 random.coupling_given(context, count, Half::First, map, &hidden),
                 random.permutation(count),
                 random.autoregressive_given(context, count, Side::X, map, &hidden),
@@ -527,15 +528,13 @@ impl Random {
     /// How a score balances so many flows: some have a log-determinant that does not vary.
     pub fn balances(&mut self, members: usize) -> Vec<Balance> {
         let mut balance = |member: usize| {
-            let mut terms = |scale: f32| Terms {
-                base: scale * (1.5 + self.uniform()),
-                log_det_jacobian: scale * (1.5 + self.uniform()),
-            };
-            let (median, mut deviation) = (terms(-3.0), terms(0.8));
-            if member % 3 == 2 {
-                deviation.log_det_jacobian = 0.0;
+            let [m_b, m_l, s_b, s_l] =
+                [-3.0, -3.0, 0.8, 0.8].map(|scale| scale * (1.5 + self.uniform()));
+            let s_l = if member % 3 == 2 { 0.0 } else { s_l };
+            Balance {
+                base: Usual { median: m_b, deviation: s_b },
+                log_det_jacobian: Usual { median: m_l, deviation: s_l },
             }
-            Balance { median, deviation }
         };
         (0..members).map(&mut balance).collect()
     }
@@ -637,6 +636,7 @@ pub fn goldens() -> Vec<(String, Description)> {
     let features = random.features(3);
     let context = random.features(2);
     let layers = vec![
+        Random::new(4).coupling_given(2, 3, Half::Both, AFFINE, &[4]),
         random.coupling_given(2, 3, Half::First, AFFINE, &[5]),
         random.autoregressive_given(2, 3, Side::X, AFFINE, &[8]),
     ];

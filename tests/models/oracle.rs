@@ -89,11 +89,13 @@ impl Row {
                 let (values, condition) = match transformed {
                     Half::First => (first, second),
                     Half::Second => (second, first),
+                    Half::Both => (&mut row[..], &mut [][..]),
                 };
                 let (first, second) = periodic.split_at(middle);
                 let (circles, circles_seen) = match transformed {
                     Half::First => (first, second),
                     Half::Second => (second, first),
+                    Half::Both => (&periodic[..], &[][..]),
                 };
                 let condition = seen(condition, circles_seen);
                 let outputs = run(network, &[&context[..], &condition].concat());
@@ -308,13 +310,18 @@ pub fn score(description: &Description, x: &[f32], context: &[f32]) -> f64 {
     }
     let own = members(description).into_iter().zip(&description.balances).map(|(flow, balance)| {
         let [m_b, s_b, m_l, s_l] = [
-            balance.median.base,
-            balance.deviation.base,
-            balance.median.log_det_jacobian,
-            balance.deviation.log_det_jacobian,
+            balance.base.median,
+            balance.base.deviation,
+            balance.log_det_jacobian.median,
+            balance.log_det_jacobian.deviation,
         ]
         .map(f64::from);
-        let (b, l) = flow_terms(&flow, x, context, &mut |row, layer| row.inverse(layer));
+        let (b, l) =
+            flow_terms(&flow, x, context, &mut |row, layer| match (row.inverse(layer), layer) {
+                // What the context alone decides accuses no feature.
+                (_, Layer::Coupling { transformed: Half::Both, .. }) => 0.0,
+                (log_det_jacobian, _) => log_det_jacobian,
+            });
         let volume =
             if s_l > 0.0 { (s_b / s_l).min(1.0) * ((m_l - l) / s_l).max(0.0) } else { 0.0 };
         (m_b - b) / s_b + volume
@@ -368,16 +375,20 @@ pub fn origins(description: &Description) -> Vec<usize> {
     order
 }
 
+/// The log-density of a Student-t distribution of n degrees of freedom.
+pub fn student_t(n: f64, z: f64) -> f64 {
+    let constant = libm::lgamma(0.5 * (n + 1.0))
+        - libm::lgamma(0.5 * n)
+        - 0.5 * (n * std::f64::consts::PI).ln();
+    constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()
+}
+
 fn base(base: &Base, z: &[f64]) -> f64 {
     let ln_two_pi = (2.0 * std::f64::consts::PI).ln();
     match base {
         Base::StandardNormal => z.iter().map(|z| -0.5 * z * z - 0.5 * ln_two_pi).sum(),
         Base::StudentT { degrees_of_freedom } => {
-            let n = f64::from(*degrees_of_freedom);
-            let constant = libm::lgamma(0.5 * (n + 1.0))
-                - libm::lgamma(0.5 * n)
-                - 0.5 * (n * std::f64::consts::PI).ln();
-            z.iter().map(|z| constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()).sum()
+            z.iter().map(|z| student_t(f64::from(*degrees_of_freedom), *z)).sum()
         }
         Base::Mixture(components) => {
             let constant = -0.5 * z.len() as f64 * ln_two_pi;

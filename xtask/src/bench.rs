@@ -2,6 +2,7 @@
 
 mod cost;
 mod detection;
+mod detector;
 mod families;
 mod glitch;
 mod judgement;
@@ -34,6 +35,10 @@ pub struct Arguments {
     /// promise and whether its alarms blame the feature at fault.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     judgement: bool,
+    /// Train the default model on every folder of --data, and tell how rare false alarms of the detector
+    /// are and how soon after the start of a fault there is one.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    detector: bool,
     /// Fit flows to known posteriors and train latent variable models on a simulated pump and on every
     /// folder of --data, with three seeds, and tell how near they come and what they reach.
     #[arg(long, group = "comparison", conflicts_with = "names")]
@@ -42,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "glitch", "judgement", "latent"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "detector", "glitch", "judgement", "latent"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -67,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { latent: true, .. } => latent::run(data, train),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),
+        Arguments { detector: true, .. } => detector::run(data, train),
         Arguments { names, .. } => cost(names).map(drop),
     }
 }

@@ -113,7 +113,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let path = folder.join("report.json");
     crate::write_json(&path, &serde_json::to_value(&report)?)?;
     println!("{}", table(&report)?);
-    println!("{}\n{}", path.display(), picture.display());
+    let page = folder.join("report.html");
+    flowlet.report(&data.test, &model, &page)?;
+    println!("{}\n{}\n{}", path.display(), picture.display(), page.display());
     println!("{} seconds after the builds of the host tool", start.elapsed().as_secs());
     ensure!(scores.are_equal(), "the device's scores differ from the host's");
     Ok(())

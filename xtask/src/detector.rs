@@ -14,7 +14,7 @@ use crate::{emulator, firmware, models, parallel};
 /// Options of models that differ in how they score.
 const VARIANTS: [&str; 3] = [
     "--family real-nvp --epochs 2 --false-alarms 1/1000rows --follow-drift 0.5",
-    "--family gaussian --context f8 --false-alarms 1/month --every 1s --confirm 3/10",
+    "--family maf --layers 2 --hidden 8 --epochs 2 --context f8 --false-alarms 1/month --every 1s --confirm 3/10",
     "--family vae --epochs 2 --hidden 16 --false-alarms 1/100rows --follow-drift 2",
 ];
 /// Every so-manieth bundled test row is watched.

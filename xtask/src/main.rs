@@ -44,7 +44,10 @@ enum Verb {
 fn main() -> ExitCode {
     let verb = Verb::parse();
     let result = setup::run().and_then(|()| match verb {
-        Verb::Setup => Ok(()),
+        Verb::Setup => {
+            setup::browser();
+            Ok(())
+        }
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Test(arguments) => steps::run(&arguments),
@@ -132,6 +135,7 @@ mod tests {
             "xtask bench --families --data a b --epochs 3 -- --hidden 8",
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask bench --detector --data a b -- --family gmm",
             "xtask bench --latent",
             "xtask bench --latent --data a b -- --epochs 3",
             "xtask test quick",
@@ -147,6 +151,9 @@ mod tests {
             "xtask bench all --data a",
             "xtask bench all --latent",
             "xtask bench --latent --detection --data a",
+            "xtask bench --detector",
+            "xtask bench --detector --latent --data a",
+            "xtask bench --detector --data a --seeds 1",
             "xtask bench --latent --seeds 1",
             "xtask bench all --seeds 1",
             "xtask bench --detection --data a --epochs 3",

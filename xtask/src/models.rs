@@ -5,7 +5,7 @@ use flowlet::bijection::{Half, Side};
 use flowlet::write::{
     Base, Component, Description, Feature, LatentDescription, LatentFlow, Layer, Linear,
 };
-use flowlet::{Balance, ScalarMap, Terms};
+use flowlet::{Balance, ScalarMap, Usual};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -20,8 +20,8 @@ const DEGREES_OF_FREEDOM: f32 = 5.0;
 
 /// What every score weighs; a log-determinant above the median costs a row less.
 const BALANCE: Balance = Balance {
-    median: Terms { base: -10.0, log_det_jacobian: 100.0 },
-    deviation: Terms { base: 3.0, log_det_jacobian: 5.0 },
+    base: Usual { median: -10.0, deviation: 3.0 },
+    log_det_jacobian: Usual { median: 100.0, deviation: 5.0 },
 };
 
 const AFFINE: ScalarMap = ScalarMap::Affine { clip: 2.0 };

@@ -52,7 +52,7 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Those that do not need the host tool come first, and run beside its build.
-const STEPS: [Step; 22] = [
+const STEPS: &[Step] = &[
     Step::new("format", format).quick(),
     Step::new("clippy", clippy).quick(),
     Step::new("tests", tests).quick(),
@@ -70,6 +70,7 @@ const STEPS: [Step; 22] = [
     Step::new("clippy of the host tool", clippy_host_tool).quick().needs_host_tool(),
     Step::new("tests of the host tool", tests_host_tool).quick().needs_host_tool(),
     Step::new("documentation of the host tool", documentation_host_tool).needs_host_tool(),
+    Step::new("a report in a browser", report_in_a_browser).needs_host_tool(),
     Step::new("firmware on an emulated core", end_to_end).needs_host_tool(),
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
@@ -309,6 +310,14 @@ fn planted_panic() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+fn report_in_a_browser() -> Result<Outcome> {
+    setup::browser();
+    if !setup::has_browser() {
+        return Ok(Outcome::Skipped);
+    }
+    cargo(&format!("{TEST_HOST_TOOL} --test report -- --ignored"))
+}
+
 fn end_to_end() -> Result<Outcome> {
     demo::run(&demo::Arguments::short())?;
     Ok(Outcome::Passed)
@@ -350,7 +359,7 @@ fn cycles() -> Result<Outcome> {
         ("maf_d8_5x64x64/log_density", 54e3, 20480),
         ("maf_d8_5x64x64/sample", 70e3, 20480),
         ("latent_d8_l6_gaussian/score", 45e3, 18432),
-        ("latent_d8_l6_iaf2/score", 65e3, 25600),
+        ("latent_d8_l6_iaf2/score", 65e3, 24064),
     ];
     for (name, cycles, text) in limits {
         let measured = measured(name)?;
@@ -360,7 +369,7 @@ fn cycles() -> Result<Outcome> {
             (".data", measured.data_bytes, 0),
             (".bss", measured.bss_bytes, 0),
             // A latent model runs an encoder and a decoder around a flow.
-            ("stack", measured.stack_bytes, if name.starts_with("latent") { 2560 } else { 2048 }),
+            ("stack", measured.stack_bytes, if name.starts_with("latent") { 2560 } else { 2112 }),
         ] {
             ensure!(bytes <= limit, "{name}: {bytes} bytes of {what}, above {limit}");
         }

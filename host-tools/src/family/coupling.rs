@@ -56,20 +56,26 @@ impl Coupling {
         let [_, features] = rows.dims();
         let half = features / 2;
         let first = rows.clone().narrow(1, 0, half);
-        let second = rows.narrow(1, half, features - half);
-        let (values, condition) = match self.transformed {
-            Half::First => (first, second),
-            Half::Second => (second, first),
-        };
+        let second = rows.clone().narrow(1, half, features - half);
         let (circles, seen) = self.transformed.periodic(self.periodic, features);
-        let inputs = given(context, periodic::seen(condition.clone(), seen));
-        let parameters = self.network.run(inputs);
-        let (mapped, log_slopes) = scalar::apply(self.map, direction, values, circles, parameters);
-        let halves = match self.transformed {
-            Half::First => vec![mapped, condition],
-            Half::Second => vec![condition, mapped],
+        let apply = |values: Tensor<2>, inputs: Tensor<2>| {
+            let parameters = self.network.run(inputs);
+            scalar::apply(self.map, direction, values, circles, parameters)
         };
-        (Tensor::cat(halves, 1), log_slopes.sum_dim(1))
+        let given = |condition| given(context, periodic::seen(condition, seen));
+        let (mapped, log_slopes) = match (self.transformed, context) {
+            (Half::First, _) => {
+                let (mapped, log_slopes) = apply(first, given(second.clone()));
+                (Tensor::cat(vec![mapped, second], 1), log_slopes)
+            }
+            (Half::Second, _) => {
+                let (mapped, log_slopes) = apply(second, given(first.clone()));
+                (Tensor::cat(vec![first, mapped], 1), log_slopes)
+            }
+            (Half::Both, Some(context)) => apply(rows, context.clone()),
+            (Half::Both, None) => unreachable!("made for a context alone"),
+        };
+        (mapped, log_slopes.sum_dim(1))
     }
 
     /// The coupling as the device's file holds it.

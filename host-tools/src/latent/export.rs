@@ -4,13 +4,14 @@ use flowlet::write::{Calibration, LatentDescription, ModelFile};
 
 use super::fit::Fitted;
 use super::points;
+use super::twin::Decoder;
 use crate::device;
 use crate::error::Result;
 use crate::message::escape;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
 use crate::training::alarms::Alarms;
-use crate::training::export::calibrate;
+use crate::training::export::{calibrate, quantiles};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
@@ -55,6 +56,12 @@ pub fn export(
     let calibration = calibrate(with, split, false_alarm_rates)?;
     description.detector = Some(alarms.detector(&calibration.quantiles, calibration.rows));
     description.calibration = Some(calibration);
+    description.quantiles = match fitted.options.likelihood {
+        Decoder::Gaussian | Decoder::StudentT => {
+            quantiles(&split.training, description.features.len())
+        }
+        Decoder::Bernoulli => vec![vec![0.0, 1.0]; description.features.len()],
+    };
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
@@ -80,7 +87,7 @@ pub fn describe(fitted: &Fitted, columns: &[Column]) -> LatentDescription {
         context,
         latents,
         summary,
-        likelihood: fitted.model.likelihood().export(),
+        likelihood: fitted.model.likelihood(),
         encoder,
         decoder,
         posterior,

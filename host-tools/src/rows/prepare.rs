@@ -71,7 +71,9 @@ pub fn prepare(
     request: &Request,
 ) -> Result<Prepared> {
     let mut notes = Notes::default();
+    notes.read(&training, "training");
     if let Some(validation) = &validation {
+        notes.read(validation, VALIDATION);
         notes.common(validation, &training);
     }
     let offsets = precision::offsets(&training, &request.roles.offsets)?;
@@ -81,6 +83,9 @@ pub fn prepare(
         runs.iter_mut().zip(longest).for_each(|(run, own)| *run = own.max(*run));
     }
     let read = all().map(|rows| rows.lines.len()).sum();
+    if !request.roles.exclude.is_empty() {
+        notes.fact("excluded_column", request.roles.exclude.join(", "));
+    }
     let mut training = notes.distinct(training, "training");
     let mut validation = validation.map(|validation| notes.distinct(validation, VALIDATION));
     let fences = fences(&training, &request.roles.periods)?;
@@ -167,6 +172,14 @@ impl Notes {
         }
     }
 
+    /// Rows that lack a value were told when they were read.
+    fn read(&mut self, dataset: &Dataset, part: &str) {
+        let lacking = dataset.read - dataset.lines.len() as u64;
+        if lacking > 0 {
+            self.fact("rows_without_a_value", format!("{lacking} of {} in {part}", dataset.read));
+        }
+    }
+
     fn common(&mut self, validation: &Dataset, training: &Dataset) {
         let (common, rows) = (copies::common(validation, training), validation.lines.len());
         let by_nature = Copies::find(training);
@@ -212,9 +225,13 @@ impl Notes {
         }
         let (rows, path) = (damage.rows.len(), message::path(&dataset.path));
         self.fact("wild_rows", format!("{rows} in {part}"));
+        for name in damage.names() {
+            self.fact("wild_column", name);
+        }
         let have = if rows == 1 { "row has" } else { "rows have" };
         let what = format!("{path}: {rows} {have} a value apart from the usual ones: {damage}");
         if wild == Wild::Keep {
+            self.fact("wild", "kept");
             self.warn(format!("{what}; with --wild keep training learns them"));
             return Damage::default();
         }

@@ -11,7 +11,7 @@ use crate::message::excerpt;
 pub enum Choice {
     /// One number a channel.
     Single(Feature),
-    /// Energies of so many bands, which grow in width from one to the next as octaves do.
+    /// Energies of so many bands of one width.
     Bands(usize),
     /// Energies of the bands between these frequencies, in Hz, ascending.
     Edges(Vec<f64>),
@@ -92,14 +92,11 @@ impl Choice {
 }
 
 /// The bins that `count` bands of a window of `window` samples start at, and that behind the last one:
-/// each band is so many times as wide as the one before, but one bin at least.
+/// all of one width, so that none has so few bins that the logarithm of its energy is mostly chance.
 pub fn bins(count: usize, window: usize) -> Option<Vec<usize>> {
-    let (mut edges, end) = (vec![1], window / 2 + 1);
-    for band in 1..=count {
-        let even = (end as f64).powf(band as f64 / count as f64).round() as usize;
-        edges.push(even.max(edges[band - 1] + 1));
-    }
-    (edges[count] == end).then_some(edges)
+    let half = window / 2;
+    let edge = |band: usize| 1 + (band * half + count / 2) / count;
+    (count <= half).then(|| (0..=count).map(edge).collect())
 }
 
 #[cfg(test)]
@@ -116,7 +113,7 @@ mod tests {
                     prop_assert_eq!((edges[0], edges[count]), (1, window / 2 + 1));
                     prop_assert!(edges.windows(2).all(|pair| pair[0] < pair[1]));
                 }
-                None => prop_assert!(4 * count > window / 4, "{count} bands of {window}"),
+                None => prop_assert!(count > window / 2, "{count} bands of {window}"),
             }
         }
     }

@@ -27,9 +27,9 @@ pub struct Options {
     #[arg(long, value_name = "COLUMN,...", requires = "rate")]
     pub channels: Vec<Names<Name>>,
     /// What is taken of each window and channel, of mean, deviation, rms, peak-to-peak, crest-factor,
-    /// skewness, kurtosis, zero-crossings, dominant-frequency, bands:N (log energies of N bands),
+    /// skewness, kurtosis, zero-crossings, dominant-frequency, bands:N (energies of N bands of one width),
     /// bands:HZ-HZ-HZ (of those between these frequencies) and correlation (of each pair of channels);
-    /// deviation, rms, peak-to-peak and bands as their logarithm.
+    /// deviation, rms, peak-to-peak, crest-factor, kurtosis and bands as their logarithm.
     #[arg(long, value_name = "FEATURE,...", requires = "rate", value_delimiter = ',', default_value = super::choice::DEFAULT)]
     pub features: Vec<Choice>,
     /// Column that tells recordings apart: no window lies across a change of its value.

@@ -97,7 +97,7 @@ pub fn make(
             flowlet::MAX_FEATURES
         ));
     }
-    let names: Vec<_> = entries.iter().map(|entry| name(*entry, channels, hz)).collect();
+    let names: Vec<_> = entries.iter().map(|entry| name(*entry, channels, window, hz)).collect();
     if let Some(number) = (1..count).find(|number| names[..*number].contains(&names[*number])) {
         return refuse(format!("--features asks for `{}` twice", names[number]));
     }
@@ -130,6 +130,8 @@ fn is_logarithm(feature: Feature) -> bool {
         Feature::Deviation
             | Feature::RootMeanSquare
             | Feature::PeakToPeak
+            | Feature::CrestFactor
+            | Feature::Kurtosis
             | Feature::BandEnergy { .. }
     )
 }
@@ -141,7 +143,7 @@ fn unit(name: &str) -> &str {
 }
 
 /// What a feature is called in the header of rows and in the model file.
-fn name(entry: Entry, channels: &[String], hz: f64) -> String {
+fn name(entry: Entry, channels: &[String], window: usize, hz: f64) -> String {
     let channel = &channels[entry.channel];
     let what = match entry.feature {
         Feature::Mean => "mean".into(),
@@ -153,7 +155,11 @@ fn name(entry: Entry, channels: &[String], hz: f64) -> String {
         Feature::Kurtosis => "kurtosis".into(),
         Feature::ZeroCrossings => "zero_crossings".into(),
         Feature::BandEnergy { first, end } => {
-            format!("band_{}_{}_Hz", digits(first as f64 * hz), digits(end as f64 * hz))
+            format!(
+                "band_{}_{}_Hz",
+                digits(first as f64 * hz),
+                digits(end.min(window / 2) as f64 * hz)
+            )
         }
         Feature::DominantFrequency => "dominant_frequency".into(),
         Feature::Correlation { with } => format!("{}_correlation", channels[with]),

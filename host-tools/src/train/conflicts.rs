@@ -20,7 +20,7 @@ const SIGNAL: &str = "a raw signal (--rate)";
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
 
-const CONFLICTS: [Conflict; 33] = [
+const CONFLICTS: &[Conflict] = &[
     ("--score log-density", VAE, |a| a.score == Score::LogDensity && is_vae(a)),
     ("--latent", NOT_VAE, |a| a.latent.latent.is_some() && !is_vae(a)),
     ("--posterior", NOT_VAE, |a| a.latent.posterior.is_some() && !is_vae(a)),
@@ -49,7 +49,6 @@ const CONFLICTS: [Conflict; 33] = [
     ("--image", "--family auto", |a| a.image.is_some() && a.family == Choice::Auto),
     ("--base", "--family auto", |a| a.base.is_some() && a.family == Choice::Auto),
     ("--components", "--family auto", |a| a.components.is_some() && a.family == Choice::Auto),
-    ("--context", "a family without layers", |a| !a.context.is_empty() && is_without_layers(a)),
     ("--image", "another family than glow", |a| {
         a.image.is_some() && a.family != Choice::Fixed(Family::Glow)
     }),

@@ -133,7 +133,7 @@ impl Job<'_> {
     fn train_several(&self) -> Result<Trained> {
         let limit = self.arguments.time_limit.map_or(AUTO_TIME, Duration::from);
         let is_periodic = !self.arguments.periodic.is_empty();
-        let candidates = selection::candidates(self.count(), self.context > 0, is_periodic);
+        let candidates = selection::candidates(self.count(), is_periodic);
         let seed = self.arguments.seed;
         let trials = selection::train_all(&candidates, limit, |candidate, share| {
             let seconds = Duration::from_secs(share.as_secs());

@@ -8,14 +8,19 @@ use super::{conflicts, provenance};
 use crate::device::{self, BalanceSummary, Device};
 use crate::error::Result;
 use crate::inspect::describe_shares;
+use crate::judged::is_label;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
+use crate::rows::standardise::Column;
 use crate::training::fit::Fitted;
 use crate::training::{alarms, calibrate, constants};
 
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
-const OPERATING_POINTS: f32 = 0.3;
+pub const OPERATING_POINTS: f32 = 0.3;
+
+/// Features that are named for what the context says of them.
+const MOST_NAMED: usize = 3;
 
 /// Says what is odd about the options and the names of the columns.
 pub fn warn(job: &Job) {
@@ -33,17 +38,35 @@ pub fn warn(job: &Job) {
     }
 }
 
+/// What rows are judged by where the densities of operating points differ.
+#[derive(Clone, Copy)]
+pub(super) enum Judged {
+    /// By a score that allows for it.
+    Balanced,
+    /// By the score of a latent model, which does not.
+    Score,
+}
+
 /// Says where the density of normal rows differs so much that it says little of their kind.
-fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
+pub(super) fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary], judged: Judged) {
     let ratio = |own: &BalanceSummary| own.base_deviation / own.log_det_jacobian_deviation;
     let least = balances.iter().map(ratio).fold(f32::INFINITY, f32::min);
     if least < OPERATING_POINTS {
         let columns = job.rows.split.training.names.len() - job.context;
+        let ratio = 1.0 / least;
+        let why = match judged {
+            Judged::Balanced => format!(
+                "its log-determinant varies {ratio:.1} times as much as the base's log-density. The \
+                 balanced score allows for it, a threshold on the log-density would not"
+            ),
+            Judged::Score => format!(
+                "what decoder and posterior say of its width varies {ratio:.1} times as much as how far \
+                 rows are from it. The score of a latent model does not allow for it, the balanced score \
+                 of a flow does"
+            ),
+        };
         log::warn!(
-            "the density of normal rows differs by operating point: its log-determinant varies {:.1} \
-             times as much as the base's log-density. The balanced score allows for it, a threshold on \
-             the log-density would not{}",
-            1.0 / least,
+            "the density of normal rows differs by operating point: {why}{}",
             if job.context == 0 && columns > 2 {
                 "; a column that sets the operating point may be a --context"
             } else {
@@ -53,14 +76,39 @@ fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
     }
 }
 
-/// Whether a column is called like what tells anomalies from normal rows.
-fn is_label(name: &str) -> bool {
-    let name = name.to_lowercase().replace([' ', '-'], "_");
-    ["label", "labels", "anomaly", "is_anomaly", "outlier", "is_outlier"].contains(&&*name)
+/// Says which features shift and scale with the context: the more, the less the rows could be told
+/// apart without it.
+fn describe_context(columns: &[Column], gains: &[Option<f64>]) -> String {
+    let gains = columns.iter().zip(gains);
+    let mut gains: Vec<(&str, f64)> =
+        gains.filter_map(|(column, gain)| Some((column.feature.name.as_str(), (*gain)?))).collect();
+    gains.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let most = gains.iter().take(MOST_NAMED);
+    let most: Vec<_> = most.map(|(name, gain)| format!("{} {gain:.2}", excerpt(name))).collect();
+    format!(
+        "given the context, {} of {} features shift and scale, which gains {:.2} nats a row on \
+         validation rows (most: {})",
+        gains.len(),
+        columns.len(),
+        gains.iter().map(|(_, gain)| gain).sum::<f64>(),
+        most.join(", ")
+    )
 }
 
 /// Says what came of it.
 pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
+    if job.context > 0
+        && let Some((_, _, fitted)) = trained.flows.first()
+    {
+        let features = &job.rows.columns[..job.rows.columns.len() - job.context];
+        match fitted.transform.context_gains.iter().any(Option::is_some) {
+            true => log::info!("{}", describe_context(features, &fitted.transform.context_gains)),
+            false => log::warn!(
+                "the context tells nothing of any feature's place and spread: its columns may be of \
+                 no use"
+            ),
+        }
+    }
     let mut device = device::open(file, "the trained model")?;
     let summary = device.summary();
     for ((family, seed, fitted), flow) in trained.flows.iter().zip(&summary.members) {
@@ -108,7 +156,7 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         }
     }
     alarms::report(device::detector(file, "the trained model"));
-    warn_of_operating_points(job, &summary.balances);
+    warn_of_operating_points(job, &summary.balances, Judged::Balanced);
     off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

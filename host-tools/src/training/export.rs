@@ -69,9 +69,7 @@ pub fn export(
     description.detector =
         Some(judgement.alarms.detector(&calibration.quantiles, calibration.rows));
     description.calibration = Some(calibration);
-    description.quantiles = (0..description.features.len())
-        .map(|feature| quantiles(&split.training.ascending(feature)))
-        .collect();
+    description.quantiles = quantiles(&split.training, description.features.len());
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
@@ -85,10 +83,14 @@ pub fn export(
     Ok(file)
 }
 
-/// Values of a feature in the training rows, ascending.
-fn quantiles(ascending: &[f64]) -> Vec<f32> {
-    let last = ascending.len() - 1;
-    QUANTILES.iter().map(|share| ascending[(share * last as f64).round() as usize] as f32).collect()
+/// Values of each of the first `features` columns in the training rows, ascending.
+pub fn quantiles(training: &Dataset, features: usize) -> Vec<Vec<f32>> {
+    let of_feature = |feature| {
+        let ascending = training.ascending(feature);
+        let last = (ascending.len() - 1) as f64;
+        QUANTILES.iter().map(|share| ascending[(share * last).round() as usize] as f32).collect()
+    };
+    (0..features).map(of_feature).collect()
 }
 
 /// The shares of several flows, and how the score balances each.

@@ -20,6 +20,7 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
+use flowlet::write::{Layer, Linear};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -29,6 +30,8 @@ use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
+use crate::training::conditional;
+use crate::training::curve::{Curve, Point};
 use crate::training::loss;
 use crate::training::mixture;
 use crate::training::transform::{self, Transform};
@@ -39,7 +42,10 @@ const VALIDATION_BATCH: usize = 1024;
 pub(crate) const AVERAGE_DECAY: f64 = 0.99;
 /// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
 /// the learning rate is multiplied by then.
-const TOO_LONG: (f64, f64) = (0.1, 0.25);
+pub(crate) const TOO_LONG: (f64, f64) = (0.1, 0.25);
+
+/// Widths of the network that shifts and scales the features as the context says.
+const CONDITIONAL_HIDDEN: [usize; 2] = [16, 16];
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -93,6 +99,8 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run; none by expectation maximisation.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training, in which case another run may end elsewhere.
     pub out_of_time: bool,
     /// Whether it is still below a plain Gaussian, because it had few epochs.
@@ -144,7 +152,7 @@ impl<'a> Rows<'a> {
     ) -> (Vec<f32>, Vec<f64>) {
         let mut values = self.stepped(batch, random);
         let width = self.columns.len();
-        let log_det_jacobian = transform.apply(&mut values, width);
+        let log_det_jacobian = transform.apply(&mut values);
         if noise > 0.0 {
             for row in values.chunks_mut(width) {
                 let features = &mut row[..width - self.context];
@@ -171,11 +179,19 @@ impl<'a> Rows<'a> {
         (Tensor::from_data(TensorData::new(values, shape), device), log_det_jacobian)
     }
 
+    /// All rows, with the noise of their steps.
+    fn all(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
+        let numbers: Vec<usize> = (0..self.count()).collect();
+        self.stepped(&numbers, random)
+    }
+
     /// The features of all rows, with the noise of their steps.
     pub(crate) fn features(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
-        let numbers: Vec<usize> = (0..self.count()).collect();
+        self.without_context(&self.all(random))
+    }
+
+    fn without_context(&self, rows: &[f32]) -> Vec<f32> {
         let width = self.columns.len();
-        let rows = self.stepped(&numbers, random);
         rows.chunks_exact(width).flat_map(|row| &row[..width - self.context]).copied().collect()
     }
 }
@@ -186,7 +202,7 @@ pub fn fit(
     training: &Dataset,
     validation: &Dataset,
     columns: &[Column],
-    mut progress: impl FnMut(Epoch),
+    progress: impl FnMut(Epoch),
 ) -> Result<Fitted> {
     let start = Instant::now();
     let is_time_over = || options.time_limit.is_some_and(|limit| start.elapsed() >= limit);
@@ -197,115 +213,203 @@ pub fn fit(
         context: options.context,
         periodic: standardise::periodic(columns),
     };
-    let transform = {
-        let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
-        let (rows, further) = (training.features(&mut random), validation.features(&mut random));
-        Transform::fit(options.transform, &rows, &further, sizes.features, options.seed)?
-    };
+    let transform = fit_transform(options, &training, &validation, sizes, is_time_over)?;
     if options.architecture.family.default_layers().is_none() {
         return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
-    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let device = Device::flex().autodiff();
-    let start_flow = Flow::new(&options.architecture, sizes, &mut random, &device);
-    let (mut flow, mut averaged) = (start_flow.clone(), start_flow.valid());
-    let mut is_fresh = true;
-    let judge = Judge { transform: &transform, rows: &validation, seed: options.seed };
-    let start_loss = loss::mean(&judge.losses(&averaged));
-    let mut steps = 0.0;
-    let new_optimizer = || {
-        AdamWConfig::new()
-            .with_weight_decay(0.0)
-            .with_epsilon(1e-8)
-            .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
-            .init()
-    };
-    let mut optimizer = new_optimizer();
-    let mut order: Vec<usize> = (0..training.count()).collect();
-    let mut learning_rate = options.learning_rate;
-    let mut best: Option<(Epoch, Flow)> = None;
-    let mut since_change = 0;
-    let mut run = 0;
-    let mut out_of_time = false;
-    for number in 1..=options.epochs {
-        run = number;
-        order.shuffle(&mut random);
-        let mut losses = Vec::with_capacity(order.len());
-        for batch in order.chunks(options.batch_size) {
-            let (x, log_dets) =
-                training.tensor(&transform, batch, options.noise, &mut random, &device);
-            if is_fresh {
-                flow.initialise(x.clone());
-                averaged = flow.valid();
-                is_fresh = false;
-            }
-            let log_density = flow.log_density(x);
-            let own = negative(&log_density, &log_dets);
-            // A step along a gradient that is no number would end the run.
-            if own.iter().all(|loss| loss.is_finite()) {
-                let gradients = (-log_density.mean()).backward();
-                let gradients = GradientsParams::from_grads(gradients, &flow);
-                flow = optimizer.step(learning_rate, flow, gradients);
-                steps += 1.0;
-                // Early steps weigh less, so that the start is soon forgotten.
-                averaged.average(&flow, AVERAGE_DECAY.min((1.0 + steps) / (10.0 + steps)));
-            }
-            losses.extend(own);
-        }
-        let validation_loss = loss::mean(&judge.losses(&averaged));
-        let better = validation_loss.is_finite()
-            && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
-        let best_number = if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
-        let training_loss = loss::mean(&losses);
-        let epoch = Epoch { number, training_loss, validation_loss, best: best_number };
-        if better {
-            best = Some((epoch, averaged.clone()));
-            since_change = 0;
-        } else {
-            since_change += 1;
-        }
-        progress(epoch);
-        if number - best_number >= options.patience {
-            break;
-        }
-        out_of_time = number < options.epochs && is_time_over();
-        if out_of_time {
-            break;
-        }
-        // No number is no less either.
-        let is_near = validation_loss <= start_loss + TOO_LONG.0 * sizes.features as f64;
-        if !is_near {
-            let shorter = learning_rate * TOO_LONG.1;
-            log::warn!(
-                "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
-                 start: training starts again at {shorter}"
-            );
-            (flow, averaged) = (start_flow.clone(), start_flow.valid());
-            (optimizer, learning_rate, steps, is_fresh) = (new_optimizer(), shorter, 0.0, true);
-            since_change = 0;
-        } else if since_change * 3 >= options.patience {
-            learning_rate *= 0.5;
-            since_change = 0;
-        }
-    }
-    let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
+    let new = |random: &mut _, device: &_| Flow::new(&options.architecture, sizes, random, device);
+    let task =
+        Task { options, transform: &transform, training: &training, validation: &validation };
+    let Descent { best, flow, epochs, curve, start_loss, out_of_time } =
+        task.descend(new, is_time_over, progress)?;
+    let judge = task.judge();
     let gaussian = judge.gaussian_losses(&training, options.noise);
     let losses = judge.losses(&flow);
     let is_behind = |gaussian: &Vec<f64>| loss::is_behind(&losses, gaussian, sizes.features);
     let unfinished = match gaussian.filter(is_behind) {
         None => false,
         // It was on its way from where it started.
-        Some(_) if best.number == run && best.validation_loss < start_loss => true,
+        Some(_) if best.number == epochs && best.validation_loss < start_loss => true,
         Some(gaussian) => {
             return Err(Error::LearnedNothing {
                 reached: -best.validation_loss,
                 gaussian: -loss::mean(&gaussian),
                 learning_rate: options.learning_rate,
-                epochs: run,
+                epochs,
             });
         }
     };
-    Ok(Fitted { transform, flow, best, epochs: run, out_of_time, unfinished })
+    Ok(Fitted { transform, flow, best, epochs, curve, out_of_time, unfinished })
+}
+
+/// What stands in front of the flow.
+fn fit_transform(
+    options: &Options,
+    training: &Rows,
+    validation: &Rows,
+    sizes: Sizes,
+    is_time_over: impl Fn() -> bool,
+) -> Result<Transform> {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
+    let (values, further) = (training.all(&mut random), validation.all(&mut random));
+    let Sizes { features, context, periodic } = sizes;
+    let [rows, further] =
+        [&values, &further].map(|values| transform::Rows { values, features, context });
+    let conditional = if context == 0 {
+        None
+    } else {
+        let network = train_conditional(options, training, validation, sizes, is_time_over)?;
+        conditional::layer(&network, further, periodic)
+    };
+    Transform::fit(options.transform, conditional, rows, further, options.seed)
+}
+
+/// The network of a shift and a scale of each feature given the context.
+fn train_conditional(
+    options: &Options,
+    training: &Rows,
+    validation: &Rows,
+    sizes: Sizes,
+    is_time_over: impl Fn() -> bool,
+) -> Result<Vec<Linear>> {
+    let identity = Transform::identity(sizes.features, sizes.context);
+    let task = Task { options, transform: &identity, training, validation };
+    let new =
+        |random: &mut _, device: &_| Flow::conditional(sizes, &CONDITIONAL_HIDDEN, random, device);
+    let (layers, _) = task.descend(new, is_time_over, |_| ())?.flow.export();
+    match layers.into_iter().next() {
+        Some(Layer::Coupling { network, .. }) => Ok(network),
+        _ => unreachable!("a flow of one coupling"),
+    }
+}
+
+/// What a flow is trained on, and how.
+struct Task<'a> {
+    options: &'a Options,
+    transform: &'a Transform,
+    training: &'a Rows<'a>,
+    validation: &'a Rows<'a>,
+}
+
+/// A flow at its best epoch.
+struct Descent {
+    best: Epoch,
+    flow: Flow,
+    /// Epochs run.
+    epochs: usize,
+    curve: Curve,
+    /// Validation loss of the flow as it was made.
+    start_loss: f64,
+    out_of_time: bool,
+}
+
+impl Task<'_> {
+    fn judge(&self) -> Judge<'_> {
+        Judge { transform: self.transform, rows: self.validation, seed: self.options.seed }
+    }
+
+    /// Trains the flow that `new` makes.
+    fn descend(
+        &self,
+        new: impl Fn(&mut ChaCha8Rng, &Device) -> Flow,
+        is_time_over: impl Fn() -> bool,
+        mut progress: impl FnMut(Epoch),
+    ) -> Result<Descent> {
+        let Self { options, transform, training, .. } = self;
+        let features = training.columns.len() - training.context;
+        let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+        let device = Device::flex().autodiff();
+        let start_flow = new(&mut random, &device);
+        let (mut flow, mut averaged) = (start_flow.clone(), start_flow.valid());
+        let mut is_fresh = true;
+        let judge = self.judge();
+        let start_loss = loss::mean(&judge.losses(&averaged));
+        let mut steps = 0.0;
+        let new_optimizer = || {
+            AdamWConfig::new()
+                .with_weight_decay(0.0)
+                .with_epsilon(1e-8)
+                .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
+                .init()
+        };
+        let mut optimizer = new_optimizer();
+        let mut order: Vec<usize> = (0..training.count()).collect();
+        let mut learning_rate = options.learning_rate;
+        let mut best: Option<(Epoch, Flow)> = None;
+        let mut since_change = 0;
+        let mut run = 0;
+        let mut out_of_time = false;
+        let mut curve = Curve::default();
+        for number in 1..=options.epochs {
+            run = number;
+            order.shuffle(&mut random);
+            let mut losses = Vec::with_capacity(order.len());
+            for batch in order.chunks(options.batch_size) {
+                let (x, log_dets) =
+                    training.tensor(transform, batch, options.noise, &mut random, &device);
+                if is_fresh {
+                    flow.initialise(x.clone());
+                    averaged = flow.valid();
+                    is_fresh = false;
+                }
+                let log_density = flow.log_density(x);
+                let own = negative(&log_density, &log_dets);
+                // A step along a gradient that is no number would end the run.
+                if own.iter().all(|loss| loss.is_finite()) {
+                    let gradients = (-log_density.mean()).backward();
+                    let gradients = GradientsParams::from_grads(gradients, &flow);
+                    flow = optimizer.step(learning_rate, flow, gradients);
+                    steps += 1.0;
+                    // Early steps weigh less, so that the start is soon forgotten.
+                    averaged.average(&flow, AVERAGE_DECAY.min((1.0 + steps) / (10.0 + steps)));
+                }
+                losses.extend(own);
+            }
+            let validation_loss = loss::mean(&judge.losses(&averaged));
+            let better = validation_loss.is_finite()
+                && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
+            let best_number =
+                if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
+            let training_loss = loss::mean(&losses);
+            let epoch = Epoch { number, training_loss, validation_loss, best: best_number };
+            if better {
+                best = Some((epoch, averaged.clone()));
+                since_change = 0;
+            } else {
+                since_change += 1;
+            }
+            progress(epoch);
+            curve.push(Point {
+                epoch: number,
+                training: -training_loss,
+                validation: -validation_loss,
+            });
+            if number - best_number >= options.patience {
+                break;
+            }
+            out_of_time = number < options.epochs && is_time_over();
+            if out_of_time {
+                break;
+            }
+            // No number is no less either.
+            let is_near = validation_loss <= start_loss + TOO_LONG.0 * features as f64;
+            if !is_near {
+                let shorter = learning_rate * TOO_LONG.1;
+                log::warn!(
+                    "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
+                     start: training starts again at {shorter}"
+                );
+                (flow, averaged) = (start_flow.clone(), start_flow.valid());
+                (optimizer, learning_rate, steps, is_fresh) = (new_optimizer(), shorter, 0.0, true);
+                since_change = 0;
+            } else if since_change * 3 >= options.patience {
+                learning_rate *= 0.5;
+                since_change = 0;
+            }
+        }
+        let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
+        Ok(Descent { best, flow, epochs: run, curve, start_loss, out_of_time })
+    }
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.
@@ -319,15 +423,18 @@ fn fit_mixture(
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let numbers: Vec<usize> = (0..training.count()).collect();
     let (rows, _) = training.noisy(&transform, &numbers, options.noise, &mut random);
-    let features = training.columns.len();
+    let rows = training.without_context(&rows);
+    let features = training.columns.len() - training.context;
     let components = options.components.clone();
     let (flow, out_of_time) =
         mixture::fit(&rows, features, components, options.seed, is_time_over)?;
+    let flow = flow.beside(training.context);
     let mean =
         |rows| loss::mean(&Judge { transform: &transform, rows, seed: options.seed }.losses(&flow));
     let (training_loss, validation_loss) = (mean(training), mean(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time, unfinished: false })
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time, unfinished: false })
 }
 
 /// The loss of each row, given the log-densities of the transformed rows, shape \[rows, 1\].
@@ -345,32 +452,26 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The loss of each row.
-    fn losses(&self, flow: &Flow) -> Vec<f64> {
-        self.losses_by(|x| flow.log_density(x))
-    }
-
     /// The same of a Gaussian of the features alone, fitted to `training` with the same `noise`; none
     /// where there is none.
     fn gaussian_losses(&self, training: &Rows, noise: f32) -> Option<Vec<f64>> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let numbers: Vec<usize> = (0..training.count()).collect();
         let (rows, _) = training.noisy(self.transform, &numbers, noise, &mut random);
-        let width = training.columns.len();
-        let features = width - training.context;
-        let rows: Vec<f32> =
-            rows.chunks_exact(width).flat_map(|row| &row[..features]).copied().collect();
+        let rows = training.without_context(&rows);
+        let features = training.columns.len() - training.context;
         let (gaussian, _) = mixture::fit(&rows, features, 1..=1, self.seed, || false).ok()?;
-        Some(self.losses_by(|x| gaussian.log_density(x.narrow(1, 0, features))))
+        Some(self.losses(&gaussian.beside(training.context)))
     }
 
-    fn losses_by(&self, log_density: impl Fn(Tensor<2>) -> Tensor<2>) -> Vec<f64> {
+    /// The loss of each row.
+    fn losses(&self, flow: &Flow) -> Vec<f64> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 0x7661_6c69_6461_7465);
         let device = Device::flex();
         let numbers: Vec<usize> = (0..self.rows.count()).collect();
         let batches = numbers.chunks(VALIDATION_BATCH).flat_map(|batch| {
             let (x, log_dets) = self.rows.tensor(self.transform, batch, 0.0, &mut random, &device);
-            negative(&log_density(x), &log_dets)
+            negative(&flow.log_density(x), &log_dets)
         });
         batches.collect()
     }

@@ -153,18 +153,15 @@ pub enum Outcome {
 }
 
 /// What is tried to find the `count` best, or where no number is given what judges together by
-/// default. Those without layers know no context, and circles only splines, over no other base.
-pub fn candidates(count: Option<usize>, is_conditional: bool, is_periodic: bool) -> Vec<Candidate> {
+/// default. Circles know only splines, over no other base.
+pub fn candidates(count: Option<usize>, is_periodic: bool) -> Vec<Candidate> {
     let all = match count {
         Some(_) => &CANDIDATES[..],
         None if is_periodic => &[ON_CIRCLES],
         None => &TOGETHER[..],
     };
     let all = all.iter().copied();
-    let all = all.filter(|Candidate { family, .. }| {
-        (!is_conditional || family.default_layers().is_some())
-            && (!is_periodic || family.maps_circles())
-    });
+    let all = all.filter(|Candidate { family, .. }| !is_periodic || family.maps_circles());
     match is_periodic {
         true => all.map(|candidate| Candidate::of(candidate.family)).collect(),
         false => all.collect(),
@@ -351,19 +348,21 @@ mod tests {
 
     use super::*;
     use crate::family::Flow;
+    use crate::training::curve::Curve;
     use crate::training::fit::Epoch;
     use crate::training::transform::Transform;
 
     fn fitted(validation_loss: f64) -> Fitted {
         let best = Epoch { number: 1, training_loss: 0.0, validation_loss, best: 1 };
         let flow = Flow::from_components(&[], &Device::flex());
-        let transform = Transform::identity(2);
-        Fitted { transform, flow, best, epochs: 1, out_of_time: false, unfinished: false }
+        let transform = Transform::identity(2, 0);
+        let curve = Curve::default();
+        Fitted { transform, flow, best, epochs: 1, curve, out_of_time: false, unfinished: false }
     }
 
     /// All of them.
     fn candidates() -> Vec<Candidate> {
-        super::candidates(Some(1), false, false)
+        super::candidates(Some(1), false)
     }
 
     fn picked_of(picked: &[(Candidate, Fitted)]) -> Vec<Candidate> {
@@ -377,22 +376,15 @@ mod tests {
     #[test]
     fn candidates_fit_the_rows() {
         for count in [None, Some(1)] {
-            let all = super::candidates(count, false, false);
+            let all = super::candidates(count, false);
             assert!((2..=CANDIDATES.len()).contains(&all.len()));
-            let conditional = super::candidates(count, true, false);
-            assert!(conditional.len() >= 2);
-            assert!(
-                conditional
-                    .iter()
-                    .all(|Candidate { family, .. }| family.default_layers().is_some())
-            );
-            let periodic = super::candidates(count, false, true);
+            let periodic = super::candidates(count, true);
             assert!(!periodic.is_empty());
             for Candidate { family, base } in periodic {
                 assert!(family.maps_circles() && base.is_none());
             }
         }
-        assert!(super::candidates(None, false, false).len() <= flowlet::MAX_MEMBERS);
+        assert!(super::candidates(None, false).len() <= flowlet::MAX_MEMBERS);
     }
 
     #[test]
@@ -429,7 +421,7 @@ mod tests {
 
     #[test]
     fn without_a_number_all_that_could_be_trained_are_taken() {
-        let together = super::candidates(None, false, false);
+        let together = super::candidates(None, false);
         let trials = train_all(&together, Duration::from_secs(60), |candidate, _| {
             if candidate == together[0] { Err(failure(candidate)) } else { Ok(fitted(1.0)) }
         });

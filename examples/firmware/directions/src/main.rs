@@ -87,6 +87,7 @@ fn answer(
     write(results, &given.decode(&code).ok()?)?;
     write(results, &given.deviations(&code).ok()?)?;
     write(results, &given.residuals(row).ok()?)?;
+    write(results, &given.attribute(row).ok()?)?;
     write(results, &[given.bound(row).ok()?, given.log_weight(row, &code).ok()?])?;
     if MODES > 0 {
         let (mode, shares) = given.mode::<MODES>(row).ok()?;

@@ -171,6 +171,7 @@ fn latent<M: Math>(bytes: &'static [u8]) -> Result<(), Error> {
     black_box((latent.self_test()?, latent.threshold(), latent.offset(black_box(11))));
     black_box((latent.score(&x)?, latent.is_anomaly(&x)?, latent.terms(&x)?.log_weight()));
     black_box((latent.encode(&x)?, latent.decode(&z)?, latent.deviations(&z)?));
+    black_box((latent.attribute(&x)?, latent.is_anomaly_at(&x, black_box(0.1))?));
     black_box((latent.residuals(&x)?, latent.bound(&x)?, latent.log_weight(&x, &z)?));
     black_box((latent.mode::<3>(&x)?, latent.sample(&mut random, black_box(1.0))?));
     #[cfg(feature = "detector")]
@@ -178,6 +179,7 @@ fn latent<M: Math>(bytes: &'static [u8]) -> Result<(), Error> {
     let given = flowlet::Latent::<9, 4, 64, M, 3>::from_bytes(bytes)?;
     given.expect_context(black_box(&["a"; 3]))?;
     let at = given.given(&context);
+    black_box((at.attribute(&x)?, latent.model().quantiles().map(|own| own.count())));
     black_box((at.score(&x)?, at.mode::<3>(&x)?, at.sample(&mut random, black_box(1.0))?));
     let model = latent.model();
     black_box((model.multiply_adds(), model.multiply_adds_of_a_point(), model.parameters()));
