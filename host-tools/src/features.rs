@@ -51,7 +51,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let (exclude, context) = (named(exclude), named(context));
     let label = label.as_deref();
-    let request = Request { options, rate, exclude: &exclude, context: &context, label };
+    let (exclude, context_names) = (&exclude, &context);
+    let request =
+        Request { options, rate, exclude, context: context_names, label, is_training: false };
     let Made { rows, labels, .. } = windows::make(table, &request)?;
     let mut header = vec!["sample".to_owned()];
     header.extend(rows.names.iter().cloned());

@@ -248,7 +248,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(rate) => {
             let Roles { exclude, context, .. } = &roles;
             let options = signal;
-            let request = windows::Request { options, rate, exclude, context, label: None };
+            let request = windows::Request {
+                options,
+                rate,
+                exclude,
+                context,
+                label: None,
+                is_training: true,
+            };
             let made = windows::make(table, &request)?;
             let validation = validation.map(|path| windows::read(path, *missing, &made, context));
             let validation = validation.transpose()?;

@@ -50,7 +50,7 @@ fn trained() -> Folder {
     let said = folder.accepted(
         "train signal.csv --rate 100 --window 64 --hop 32 --segment run --family gaussian -o m.flow",
     );
-    assert!(said.contains("200 windows of 64 samples, 32 apart"), "{said}");
+    assert!(said.contains("798 windows of 64 samples, 8 apart (32 on the device)"), "{said}");
     folder
 }
 

@@ -19,7 +19,8 @@ pub struct Options {
     /// Samples of a window; by default the power of two nearest to a second's, from 64 to 1024.
     #[arg(long, value_name = "SAMPLES", requires = "rate", value_parser = clap::value_parser!(u32).range(8..=MAX_WINDOW as i64))]
     pub window: Option<u32>,
-    /// Samples from one window's start to the next one's; by default half a window.
+    /// Samples from one window's start to the next one's, on the device; by default half a window.
+    /// Training takes windows of a short signal closer together.
     #[arg(long, value_name = "SAMPLES", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub hop: Option<u32>,
     /// Columns that are channels of the signal; by default all but those of --segment, --context and

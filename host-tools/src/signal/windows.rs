@@ -31,6 +31,11 @@ pub struct Row {
     pub is_anomaly: bool,
 }
 
+/// In training, of a window's length the part between two windows' starts, and the rows from which on it is
+/// larger: windows that overlap more tell less and less, but where there are few they make the density
+/// smoother and the threshold steadier.
+const DENSITY: (usize, usize) = (8, 4000);
+
 /// The last samples, and a row every hop.
 pub struct Windows<'m> {
     recipe: Recipe<'m>,
@@ -90,6 +95,8 @@ pub struct Made {
     pub signal: Signal,
     /// The column that tells recordings apart.
     pub segment: Option<String>,
+    /// Samples from one of the windows below to the next.
+    pub hop: usize,
     /// A row a window.
     pub rows: Dataset,
     /// What the label says of each, where there is one.
@@ -109,11 +116,13 @@ pub struct Request<'a> {
     pub context: &'a [String],
     /// The column that tells anomalies.
     pub label: Option<&'a str>,
+    /// Whether rows are trained on: few windows are then taken closer together than on the device.
+    pub is_training: bool,
 }
 
 /// Reads a signal and makes its recipe and its rows.
 pub fn make(mut table: Table, request: &Request) -> Result<Made> {
-    let Request { options, rate, exclude, context, label } = *request;
+    let Request { options, rate, exclude, context, label, is_training } = *request;
     let path = table.path().to_owned();
     let segment = options.segment.clone();
     let channels = channels(&table, request)?;
@@ -143,8 +152,9 @@ pub fn make(mut table: Table, request: &Request) -> Result<Made> {
         }
     }
     names.extend(context.iter().cloned());
-    let (rows, labels) = rows(&signal, &path, names, all)?;
-    Ok(Made { signal, segment, rows, labels })
+    let hop = if is_training { dense_hop(&signal, all.len()) } else { signal.hop };
+    let (rows, labels) = rows(&signal, hop, &path, names, all)?;
+    Ok(Made { signal, segment, hop, rows, labels })
 }
 
 /// Reads a further signal by a recipe that is made.
@@ -159,7 +169,7 @@ pub fn read(path: &Path, missing: Missing, made: &Made, context: &[String]) -> R
     }
     table.check_rows()?;
     table.warn();
-    Ok(rows(&made.signal, table.path(), made.rows.names.clone(), all)?.0)
+    Ok(rows(&made.signal, made.hop, table.path(), made.rows.names.clone(), all)?.0)
 }
 
 /// The channels that the user names, or all columns that are left.
@@ -203,14 +213,24 @@ fn columns(
     })
 }
 
-/// The rows of all samples, with what their labels say.
+/// Samples between the windows that are trained on, of so many samples.
+fn dense_hop(signal: &Signal, samples: usize) -> usize {
+    let (part, rows) = DENSITY;
+    let dense = (signal.window / part).max(1);
+    let mut hops = std::iter::successors(Some(dense), |hop| Some(2 * hop));
+    let hop = hops.find(|hop| *hop >= signal.hop || samples / hop <= rows);
+    hop.map_or(signal.hop, |hop| hop.min(signal.hop))
+}
+
+/// The rows of all samples, `hop` apart, with what their labels say.
 fn rows(
     signal: &Signal,
+    hop: usize,
     path: &str,
     names: Vec<String>,
     samples: Vec<Sample>,
 ) -> Result<(Dataset, Vec<bool>)> {
-    let words = signal.words();
+    let words = Signal { hop, ..signal.clone() }.words();
     let mut windows = Windows::new(Recipe::from_words(&words)?);
     let read = samples.len();
     let stretches = samples.iter().filter(|sample| sample.is_new).count();
@@ -230,12 +250,12 @@ fn rows(
         return Err(Error::Signal { path: path.into(), what });
     }
     log::info!(
-        "{}: {} windows of {} samples, {} apart, of {read} samples at {} a second in {stretches} \
+        "{}: {} windows of {} samples, {hop} apart{}, of {read} samples at {} a second in {stretches} \
          stretch{}",
         message::path(path),
         rows.len(),
         signal.window,
-        signal.hop,
+        if hop == signal.hop { String::new() } else { format!(" ({} on the device)", signal.hop) },
         signal.rate,
         if stretches == 1 { "" } else { "es" }
     );
