@@ -106,7 +106,7 @@ pub fn prepare(names: &[&str]) -> Result<()> {
 
 /// A model file for firmware that is only built.
 pub fn some_model() -> PathBuf {
-    crate::root().join("tests/golden/small.flow")
+    crate::root().join("tests/golden/signal.flow")
 }
 
 /// Bytes in an ELF file.

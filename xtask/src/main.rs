@@ -19,6 +19,7 @@ mod picture;
 mod setup;
 mod signal;
 mod steps;
+mod trial;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

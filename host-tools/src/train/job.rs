@@ -94,7 +94,12 @@ impl Job<'_> {
     pub(super) fn alarms(&self) -> Result<Alarms> {
         let Prepared { columns, runs, rows, .. } = self.rows;
         let features = columns.len() - self.context;
-        Alarms::new(&self.arguments.alarms, alarms::sensors(&columns[..features], runs, *rows))
+        let sensors = alarms::sensors(&columns[..features], runs, *rows);
+        let sensors = match self.signal {
+            [] => sensors,
+            _ => alarms::without_range(sensors),
+        };
+        Alarms::new(&self.arguments.alarms, sensors)
     }
 
     /// Number of flows, if the user wants one.

@@ -228,6 +228,12 @@ pub fn sensors(columns: &[Column], runs: &[usize], rows: usize) -> Vec<Sensor> {
         .collect()
 }
 
+/// The same of features of a raw signal's windows: how far out one is says something of the machine, such as
+/// a deviation twice as large, and only that it never changes says that the sensor is broken.
+pub fn without_range(sensors: Vec<Sensor>) -> Vec<Sensor> {
+    sensors.into_iter().map(|own| Sensor { longest_run: own.longest_run, ..UNKNOWN }).collect()
+}
+
 /// A sensor of which nothing is known.
 const UNKNOWN: Sensor = Sensor { low: f32::MIN, high: f32::MAX, longest_run: 0 };
 
@@ -320,6 +326,12 @@ mod tests {
         for text in ["0/8", "9/8", "2/33", "2", "a/b"] {
             assert!(text.parse::<Confirmation>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_feature_of_a_window_is_never_out_of_range() {
+        let own = without_range(vec![sensor([0.0, 4.0], 2, 1000)]);
+        assert_eq!(own, [Sensor { low: f32::MIN, high: f32::MAX, longest_run: 8 }]);
     }
 
     #[test]
