@@ -71,6 +71,7 @@ fn steps<S: Serializer>(tally: &Tally, serializer: S) -> Result<S::Ok, S::Error>
 /// other; what tests them, and what the sizes are fitted to, is the firmware `bench`, built around each
 /// model with no more than it needs.
 pub fn run(renew: bool) -> Result<()> {
+    check_steps()?;
     let elves: Vec<_> = BUILDS
         .into_iter()
         .map(|(core, columns)| Ok((core, columns, firmware::build_steps(core)?)))
@@ -141,9 +142,43 @@ fn hold(samples: &[Sample]) -> Result<()> {
     Ok(())
 }
 
+/// Standard normal rows, the further ones wider so that splines have an end, or rows of zeros and ones.
+fn rows(model: &Varied) -> Vec<Vec<f32>> {
+    let mut rows = models::rows(ROWS, model.columns);
+    for (number, row) in rows.iter_mut().enumerate() {
+        for value in row {
+            *value = match model.is_binary {
+                true => f32::from(u8::from(*value > 0.0)),
+                false => *value * (1 + 2 * number) as f32,
+            };
+        }
+    }
+    rows
+}
+
+/// Refuses to fit coefficients of steps that no fitted model takes, before the long traces.
+fn check_steps() -> Result<()> {
+    for (core, _) in BUILDS {
+        let is_fitted = |model: &Varied| model.is_fitted && is_traced(core, model);
+        let mut tallies = Vec::new();
+        for model in varied::all().iter().filter(|model| is_fitted(model)) {
+            tallies
+                .extend(count(&model.file, &rows(model))?.into_iter().flat_map(|own| own.tallies));
+        }
+        for step in Step::ALL {
+            ensure!(
+                tallies.iter().any(|tally| tally.count(*step) > 0.0),
+                "no model that is fitted on a {core:?} takes the step {}",
+                step.name()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Whether a trace of `model` on `core` is short enough.
 fn is_traced(core: Core, model: &Varied) -> bool {
-    core == Core::CortexM4F || model.multiply_adds <= LARGEST
+    core == Core::CortexM4F || model.multiply_adds <= LARGEST || model.is_needed
 }
 
 /// The firmware that a model is traced in.
@@ -164,10 +199,7 @@ fn trace(
 ) -> Result<Vec<Sample>> {
     let path = folder.join("model.flow");
     std::fs::write(&path, model.file.bytes())?;
-    let mut rows = models::rows(ROWS, model.columns);
-    if model.is_binary {
-        rows.iter_mut().flatten().for_each(|value| *value = f32::from(u8::from(*value > 0.0)));
-    }
+    let rows = rows(model);
     let traced = match build {
         Build::Own => Traced::run(core, &path, &Rows(rows.clone()), folder)?,
         Build::Any(elf) => Traced::run_steps(core, elf, &Rows(rows.clone()), folder)?,
@@ -258,13 +290,6 @@ fn renew_tables(samples: &[Sample]) -> Result<()> {
         let own = || samples.iter().filter(move |sample| sample.column == column);
         let fitted = || own().filter(|sample| sample.is_fitted);
         let steps = Step::ALL;
-        for step in steps {
-            ensure!(
-                fitted().any(|sample| sample.tally.count(*step) > 0.0),
-                "no model that is fitted takes the step {}",
-                step.name()
-            );
-        }
         let of_steps = |sample: &Sample| {
             let counts = steps.iter().map(|step| sample.tally.count(*step)).collect();
             (counts, sample.measured_cycles)
