@@ -7,9 +7,9 @@
 //! and needs no gradient.
 //!
 //! The value is sought among quantiles of the training rows, and then between the neighbours of the
-//! best of them by golden sections (Kiefer 1953, "Sequential minimax search for a maximum"). The
-//! number of scores is fixed, [`scores`]: a row costs so many times what its score does, and is asked
-//! about after an alarm.
+//! best of them by golden sections (Kiefer 1953, "Sequential minimax search for a maximum"); features
+//! that are 0 or 1 have nothing between. The number of scores is fixed, [`scores`]: a row costs so many
+//! times what its score does, and is asked about after an alarm.
 //!
 //! In a file, section 8 has Q, at least 1, and for each feature Q of its values, `f32`, in ascending
 //! order, in its unit and less its offset.
@@ -23,7 +23,8 @@ pub(crate) const SECTIONS: usize = 8;
 /// The smaller part of a golden section, (3 - sqrt 5) / 2.
 const GOLDEN: f32 = 0.381_966;
 
-/// Scores of which the attribution of one row of `features` is made, with `quantiles` in the file.
+/// Scores of which the attribution of one row of `features` is made, with `quantiles` in the file; of a
+/// Bernoulli likelihood it is made of fewer, 1 + `features` x `quantiles`.
 pub const fn scores(features: usize, quantiles: usize) -> usize {
     1 + features * (quantiles + 2 + SECTIONS)
 }
@@ -62,6 +63,17 @@ impl<'m> Quantiles<'m> {
         }
     }
 
+    /// Whether all of them are 0 or 1, which a Bernoulli likelihood needs; else the first feature that
+    /// has others.
+    #[cfg(feature = "latent")]
+    pub(crate) fn check_binary(&self, features: usize) -> Result<(), Error> {
+        let is_binary = |feature: &usize| self.of(*feature).iter().all(|x| *x == 0.0 || *x == 1.0);
+        match (0..features).find(|feature| !is_binary(feature)) {
+            Some(feature) => Err(Error::Quantiles { feature }),
+            None => Ok(()),
+        }
+    }
+
     /// How many each feature has.
     pub fn count(&self) -> usize {
         self.count
@@ -75,10 +87,52 @@ impl<'m> Quantiles<'m> {
     }
 }
 
+/// Which values of a feature are tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Search {
+    /// Those in the file, and what lies between them.
+    Between,
+    /// Those in the file alone, of features that are 0 or 1.
+    #[cfg(feature = "latent")]
+    Listed,
+}
+
+/// Writes into `attributions` what the value of each feature adds to the score of `x`, 0 or more; `x` is
+/// the same again afterwards. `score` is that of a row.
+pub(crate) fn attribute(
+    quantiles: Option<Quantiles>,
+    search: Search,
+    x: &mut [f32],
+    attributions: &mut [f32],
+    mut score: impl FnMut(&[f32]) -> Result<f32, Error>,
+) -> Result<(), Error> {
+    let quantiles = quantiles.ok_or(Error::NoQuantiles)?;
+    let own_score = score(x)?;
+    let (found, expected) = (attributions.len(), x.len());
+    if found != expected {
+        return Err(Error::RowLength { found, expected });
+    }
+    for (feature, attribution) in attributions.iter_mut().enumerate() {
+        let own = x.get(feature).copied().unwrap_or_default();
+        let least = least(quantiles.of(feature), search, |value| {
+            if let Some(place) = x.get_mut(feature) {
+                *place = value;
+            }
+            score(x)
+        })?;
+        if let Some(place) = x.get_mut(feature) {
+            *place = own;
+        }
+        *attribution = if least < own_score { own_score - least } else { 0.0 };
+    }
+    Ok(())
+}
+
 /// The least score that a row has where one feature takes another value: `values` are tried first, then
 /// what lies between the neighbours of the best. `score` is that of the row with the feature at a value.
-pub(crate) fn least(
+fn least(
     values: &[f32],
+    search: Search,
     mut score: impl FnMut(f32) -> Result<f32, Error>,
 ) -> Result<f32, Error> {
     let mut best = (f32::INFINITY, 0);
@@ -89,6 +143,9 @@ pub(crate) fn least(
         }
     }
     let (mut least, place) = best;
+    if search != Search::Between {
+        return Ok(least);
+    }
     let at = |place: usize| values.get(place).copied();
     let middle = at(place).unwrap_or_default();
     let mut low = place.checked_sub(1).and_then(at).unwrap_or(middle);

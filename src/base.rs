@@ -299,7 +299,7 @@ fn student_t<M: Math>(n: f32, z: &[f32]) -> f32 {
 /// ln gamma(y + 1/2) - ln gamma(y) = ln(y)/2 - 1/(8 y) + 1/(192 y^3) - 1/(640 y^5) + ..., taken
 /// where four terms suffice, at y = n/2 + 4, since gamma(x + 1) = x gamma(x). The difference of
 /// two ln gamma would lose all digits to their size as n grows.
-fn student_t_constant<M: Math>(n: f32) -> f32 {
+pub(crate) fn student_t_constant<M: Math>(n: f32) -> f32 {
     let x = 0.5 * n;
     let mut ratio = 1.0;
     for i in [0.0, 1.0, 2.0, 3.0] {
@@ -335,7 +335,7 @@ fn multivariate_student_t_constant<M: Math>(n: f32, features: usize) -> f32 {
 
 /// ln(1 + x) of x >= 0. Rounding takes digits of x from 1 + x; the ratio gives them back (Higham
 /// 2002, "Accuracy and Stability of Numerical Algorithms", section 1.14.1).
-fn ln_1p<M: Math>(x: f32) -> f32 {
+pub(crate) fn ln_1p<M: Math>(x: f32) -> f32 {
     let sum = 1.0 + x;
     let rounded = sum - 1.0;
     if rounded > 0.0 { M::ln(sum) * (x / rounded) } else { x }

@@ -22,6 +22,8 @@ pub use marginal::Marginal;
 pub use permutation::Permutation;
 
 use crate::Error;
+#[cfg(feature = "latent")]
+use crate::direction::Direction;
 use crate::math::Math;
 use crate::network::Scratch;
 use crate::record::{Record, Sizes};
@@ -39,6 +41,16 @@ pub(crate) trait Bijection<'m>: Copy {
 
     /// z to x, in place. Returns log |det dx/dz|.
     fn forward<M: Math>(&self, row: &mut [f32], scratch: &mut Work<'_>) -> f32;
+
+    /// Either way, of a layer of which [`Layer::is_direct`] holds that way.
+    #[cfg(feature = "latent")]
+    #[inline(always)]
+    fn direct<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        match direction {
+            Direction::Forward => self.forward::<M>(row, work),
+            Direction::Inverse => self.inverse::<M>(row, work),
+        }
+    }
 
     /// Hidden units of its widest network layer, in whole blocks.
     fn width(&self) -> usize {
@@ -173,6 +185,33 @@ macro_rules! bijections {
                         layer.transformed() == Half::Both
                     }
                     _ => false,
+                }
+            }
+
+            /// Whether it goes that way layer by layer through its network, and not feature by
+            /// feature.
+            #[cfg(feature = "latent")]
+            pub(crate) fn is_direct(&self, direction: Direction) -> bool {
+                match self {
+                    Self::Autoregressive(layer) => layer.given() == Side::of_inputs(direction),
+                    _ => true,
+                }
+            }
+
+            /// Either way, where it [`Layer::is_direct`].
+            #[cfg(feature = "latent")]
+            pub(crate) fn direct<M: Math>(
+                &self,
+                direction: Direction,
+                row: &mut [f32],
+                work: &mut Work<'_>,
+            ) -> f32 {
+                match self {
+                    $(Self::$name(layer) if true $(&& cfg!(feature = $feature))? => {
+                        layer.direct::<M>(direction, row, work)
+                    })*
+                    // Refused by `check`.
+                    _ => 0.0,
                 }
             }
 

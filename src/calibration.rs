@@ -19,6 +19,8 @@
 //! scale, shape, share and the standard error of its shape, `f32`.
 
 use crate::Error;
+#[cfg(feature = "detector")]
+use crate::file::checksum;
 use crate::file::tag;
 use crate::math::{Math, bounded};
 
@@ -92,7 +94,7 @@ impl Tail {
         [start, scale, shape, share, shape_error]
     }
 
-    fn is_usable(self) -> bool {
+    pub(crate) fn is_usable(self) -> bool {
         let shapes = SMALLEST_SHAPE..=LARGEST_SHAPE;
         self.start.abs() <= LARGEST
             && (1.0 / LARGEST..=LARGEST).contains(&self.scale)
@@ -159,6 +161,24 @@ impl<'m> Calibration<'m> {
         if calibration.is_usable() { Ok(calibration) } else { Err(Error::Calibration) }
     }
 
+    /// Of scores that were gathered on site: what [`Calibration::read`] would have found usable.
+    #[cfg(feature = "detector")]
+    pub(crate) fn of_scores(
+        rows: u32,
+        thresholds: &'m [[f32; 2]],
+        quantiles: &'m [[u32; 2]],
+        tail: Option<Tail>,
+    ) -> Self {
+        Self { rows, thresholds, quantiles, tail }
+    }
+
+    /// CRC-32C of the number of rows and the table.
+    #[cfg(feature = "detector")]
+    pub(crate) fn checksum(&self) -> u32 {
+        let table = checksum(bytemuck::must_cast_slice(self.quantiles));
+        checksum(bytemuck::must_cast_slice(&[self.rows, table]))
+    }
+
     /// Whether there is a threshold, rates are rates, and the entries ascend.
     fn is_usable(self) -> bool {
         let is_threshold = |[rate, score]: &[f32; 2]| is_rate(*rate) && score.is_finite();
@@ -197,11 +217,7 @@ impl<'m> Calibration<'m> {
 
     /// Share of normal rows that score `score` or more, at most: below 1 / (n + 1) by the tail.
     pub fn p_value<M: Math>(&self, score: f32) -> f32 {
-        let below = self.quantiles.partition_point(|entry| read(*entry).0 < score);
-        let above = match below.checked_sub(1).and_then(|last| self.quantiles.get(last)) {
-            Some(entry) => read(*entry).1,
-            None => self.rows,
-        };
+        let above = self.above(score);
         let p_value = self.conformal(above);
         match self.tail {
             Some(tail) if above == 0 => {
@@ -209,6 +225,51 @@ impl<'m> Calibration<'m> {
                 if extrapolated < p_value { extrapolated } else { p_value }
             }
             _ => p_value,
+        }
+    }
+
+    /// The p-value that rests on held-out rows alone, without the tail: 1 / (n + 1) or more.
+    #[cfg(feature = "detector")]
+    pub fn conformal_p_value(&self, score: f32) -> f32 {
+        self.conformal(self.above(score))
+    }
+
+    /// The conformal p-values that a row may have, from 1 down, each with how many of the n + 1 places that
+    /// n held-out rows leave for another one have it.
+    #[cfg(feature = "detector")]
+    pub(crate) fn places(self) -> impl Iterator<Item = (f32, f32)> + use<'m> {
+        let mut above = self.rows;
+        // Above the largest entry there is one place more than there are rows.
+        let ends = self.quantiles().map(|(_, above)| Some(above)).chain([None]);
+        ends.map(move |end| {
+            let p_value = self.conformal(above);
+            let places = end.map_or(above as f32 + 1.0, |end| above.saturating_sub(end) as f32);
+            above = end.unwrap_or(0);
+            (p_value, places)
+        })
+    }
+
+    /// The score at or below which half of the held-out rows are, as near as the table has one, and the
+    /// share of rows above it.
+    #[cfg(feature = "detector")]
+    pub(crate) fn median(&self) -> (f32, f32) {
+        let half = self.rows / 2;
+        let place = self.quantiles.partition_point(|entry| read(*entry).1 > half);
+        match self.quantiles.get(place) {
+            Some(entry) => {
+                let (score, above) = read(*entry);
+                (score, self.conformal(above))
+            }
+            None => (0.0, 0.5),
+        }
+    }
+
+    /// Number of held-out rows that score `score` or more, at most.
+    fn above(&self, score: f32) -> u32 {
+        let below = self.quantiles.partition_point(|entry| read(*entry).0 < score);
+        match below.checked_sub(1).and_then(|last| self.quantiles.get(last)) {
+            Some(entry) => read(*entry).1,
+            None => self.rows,
         }
     }
 

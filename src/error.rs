@@ -331,6 +331,12 @@ pub enum Error {
         "the model's calibration is not usable: a threshold, rates up to 1, scores that ascend"
     )]
     Calibration,
+    /// The detector's settings are not possible.
+    #[error("the model's detector has an impossible setting (word {word} of its section)")]
+    Detector {
+        /// Word of section 18, from 0.
+        word: usize,
+    },
     /// A feature's values for attribution are not usable.
     #[error("the model's quantiles of feature {feature} are not usable: finite, ascending")]
     Quantiles {
@@ -501,6 +507,30 @@ pub enum Error {
     /// The random source keeps repeating itself.
     #[error("the random number generator is stuck: 64 draws in a row outside of the unit disc")]
     RandomSource,
+    /// The file says nothing of alarms.
+    #[error("the model has no detector: `flowlet commission --false-alarms` gives it one")]
+    NoDetector,
+    /// Held-out rows so few that no row can speak against the machine.
+    #[error("the model was calibrated on {rows} rows, too few for a detector")]
+    DetectorRows {
+        /// Held-out normal rows.
+        rows: u32,
+    },
+    /// A score that is NaN or infinite.
+    #[error("the score is NaN or infinite")]
+    ScoreNotFinite,
+    /// The state of a detector that was altered after it was saved.
+    #[error("the saved state of the detector is damaged: start from a new one")]
+    SavedDamaged,
+    /// The state of a detector with other settings or another calibration.
+    #[error("the saved state is that of another model or calibration: start from a new one")]
+    SavedOther,
+    /// More scores than there is room for.
+    #[error("all {capacity} scores of the commissioning are gathered")]
+    CommissioningFull {
+        /// `N`.
+        capacity: usize,
+    },
     /// The arithmetic of this core gives other bits than the host's.
     #[error("self-test vector {vector} gives {computed:#010x} here, the host had {expected:#010x}")]
     SelfTest {

@@ -83,6 +83,11 @@
 //! **Section 16, signal** (at most one; words; Cargo feature `signal`): the recipe by which the rows come
 //! from windows of a raw signal, whose words `flowlet::signal::Recipe` lists. A reader without the feature
 //! scores rows that are finished.
+//! **Section 18, detector** (at most one; words): rows between two false alarms at least, `f32`; k and n, the
+//! rows of the last ones that must speak against the machine, 1 <= k <= n <= 32; the largest offset by
+//! which a drift of the score is followed and its step a row, `f32`; and for each feature the smallest and
+//! the largest value of a working sensor, `f32`, less the feature's offset, and the longest run of rows with
+//! one value, 0 where any may be (`flowlet::detector`, Cargo feature `detector`).
 //!
 //! **Section 4, provenance** (at most one; text): lines `key=value` in UTF-8. No time, path or
 //! host, so that the same training gives the same file.
@@ -159,10 +164,12 @@ pub mod tag {
     pub const POINTS: u32 = 15;
     /// How rows come from a raw signal.
     pub const SIGNAL: u32 = 16;
+    /// When scores become an alarm.
+    pub const DETECTOR: u32 = 18;
 }
 
 /// Magic, version and length.
-const HEADER: usize = 10;
+pub(crate) const HEADER: usize = 10;
 const CHECKSUM: usize = 4;
 
 /// The checksum's polynomial: at 100 KiB it finds every change of 1, 2 or 3 bits.
@@ -199,6 +206,8 @@ pub(crate) struct File<'m> {
     pub points: Option<&'m [u32]>,
     #[cfg(feature = "signal")]
     pub signal: Option<&'m [u32]>,
+    #[cfg(feature = "detector")]
+    pub detector: Option<&'m [u32]>,
 }
 
 /// The length of the model file at the start of `slot`, as its header says.
@@ -289,6 +298,8 @@ impl<'m> File<'m> {
             tag::POINTS => Some(&mut self.points),
             #[cfg(feature = "signal")]
             tag::SIGNAL => Some(&mut self.signal),
+            #[cfg(feature = "detector")]
+            tag::DETECTOR => Some(&mut self.detector),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@ use rand_core::Rng;
 
 use crate::Error;
 use crate::calibration::{Calibration, Threshold};
+#[cfg(feature = "detector")]
+use crate::detector::Detector;
 use crate::kernel::Units;
 use crate::math::{Libm, Math};
 use crate::model::{Given, Model};
@@ -134,6 +136,24 @@ impl<'m, const D: usize, const H: usize, M: Math, const C: usize> Flow<'m, D, H,
     /// What the scores of held-out rows were, if the file says so.
     pub fn calibration(&self) -> Option<Calibration<'m>> {
         self.model.calibration()
+    }
+
+    /// The same model judged by another calibration, such as one of the machine on site
+    /// ([`Commissioning`](crate::detector::Commissioning)).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { model: self.model.with_calibration(calibration) }
+    }
+
+    /// What turns its scores into alarms.
+    ///
+    /// # Errors
+    ///
+    /// Where the file says nothing of alarms, or its calibration has too few rows.
+    #[cfg(feature = "detector")]
+    pub fn detector(&self) -> Result<Detector<'m, D>, Error> {
+        let settings = self.model.detector_settings().ok_or(Error::NoDetector)?;
+        Detector::new(settings, self.calibration().ok_or(Error::NoCalibration)?)
     }
 
     /// The threshold that [`Flow::is_anomaly`] uses, if the file has one.

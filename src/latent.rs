@@ -25,22 +25,25 @@
 //! | 1 | C, number of context values, which encoder and decoder see in front of their other inputs, 0 to 64 |
 //! | 2 | L, number of latent values, 2 to 64 |
 //! | 3 | H, number of values h, 0 to 16 |
-//! | 4 | likelihood: 1 = Gaussian, 2 = Bernoulli |
+//! | 4 | likelihood: 1 = Gaussian, 2 = Bernoulli, 3 = Student-t |
 //! | 5 | math that the file was calibrated with: 1 = libm, 2 = micromath |
-//! | 6, 7 | least and largest deviation of a Gaussian likelihood, standardised, `f32`; 0 of a Bernoulli one |
+//! | 6, 7 | least and largest deviation of a Gaussian likelihood, scale of a Student-t one, standardised, `f32`; 0 of a Bernoulli one |
 //! | 8, 9 | words of the encoder's parameters, of the decoder's |
 //! | 10 | words of the posterior flow |
 //! | 11 .. 15 | number of the encoder's hidden layers, their three widths |
 //! | 15 .. 19 | the same of the decoder |
+//! | 19 | degrees of freedom of a Student-t likelihood, `f32`, from 2.01; 0 of another |
 //! | .. | the encoder's parameters, the decoder's, the posterior flow and the prior, one behind the other |
 //!
 //! The encoder's outputs are h, m and L raw log-deviations r, ln s = 7 r / (7 + |r|); those of the
 //! decoder are said with [`Likelihood`]. The two flows stand as section 1 describes, over L values and
 //! with the math of word 5; the posterior's is given H values and has a standard normal base, the
-//! prior is given none.
+//! prior is given none. Every call takes one pass of each network: autoregressive layers of the posterior,
+//! which is taken forward alone, are given z, and the prior, which is taken both ways, has none.
 //!
 //! Section 5 stands once. Section 15, points (at most one; words): L `f32` for each draw e that the
-//! bound is taken over. The self-test's vectors hold a row's score alone. There is no
+//! bound is taken over. The values of section 8 are 0 or 1 with a Bernoulli likelihood. The
+//! self-test's vectors hold a row's score alone. There is no
 //! section 7 and no section 11.
 
 mod calls;
@@ -60,9 +63,12 @@ pub use shell::Latent;
 use core::marker::PhantomData;
 
 use crate::Error;
+use crate::attribution::Quantiles;
 use crate::base::Mixture;
 use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
+#[cfg(feature = "detector")]
+use crate::detector::Settings;
 use crate::file::{self, File, tag};
 use crate::math::{LIMIT, Libm, Math};
 use crate::member::Member;
@@ -80,6 +86,9 @@ pub struct LatentModel<'m, M: Math = Libm> {
     standardisation: &'m [[f32; Standardisation::WORDS]],
     log_scale_sum: f32,
     calibration: Option<Calibration<'m>>,
+    #[cfg(feature = "detector")]
+    detector: Option<Settings<'m>>,
+    quantiles: Option<Quantiles<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -119,6 +128,9 @@ impl<'m, M: Math> LatentModel<'m, M> {
             standardisation,
             log_scale_sum: Standardisation::log_scale_sum(standardisation, parts.sizes.features),
             calibration: None,
+            #[cfg(feature = "detector")]
+            detector: None,
+            quantiles: None,
             columns: Columns::read(parts.sizes, names, file.columns)?,
             provenance: "",
             self_test: &[],
@@ -133,6 +145,17 @@ impl<'m, M: Math> LatentModel<'m, M> {
         #[cfg(feature = "signal")]
         if let Some(words) = file.signal {
             model.signal = Some(crate::signal::Recipe::for_features(words, model.features())?);
+        }
+        #[cfg(feature = "detector")]
+        if let Some(words) = file.detector {
+            model.detector = Some(Settings::read(words, model.features())?);
+        }
+        if let Some(words) = file.attribution {
+            let quantiles = Quantiles::read(words, model.features())?;
+            if parts.likelihood == Likelihood::Bernoulli {
+                quantiles.check_binary(model.features())?;
+            }
+            model.quantiles = Some(quantiles);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -214,6 +237,12 @@ impl<'m, M: Math> LatentModel<'m, M> {
     /// The density of the latent values.
     pub fn prior(&self) -> &Member<'m> {
         &self.parts.prior
+    }
+
+    /// Encoder and decoder.
+    #[cfg(feature = "write")]
+    pub(crate) fn networks(&self) -> [crate::Network<'m>; 2] {
+        [self.parts.encoder, self.parts.decoder]
     }
 
     /// Widths of the encoder's hidden layers.
@@ -323,7 +352,8 @@ impl<'m, M: Math> LatentModel<'m, M> {
     pub fn cargo_features(&self) -> impl Iterator<Item = &'static str> + use<'m, M> {
         let Parts { posterior, prior, .. } = self.parts;
         let flows = posterior.cargo_features().chain(prior.cargo_features());
-        let parts = core::iter::once("latent").chain(flows);
+        let parts =
+            core::iter::once("latent").chain(self.likelihood().cargo_feature()).chain(flows);
         #[cfg(feature = "signal")]
         let parts = parts.chain(self.signal.and_then(|recipe| recipe.cargo_feature()));
         parts
@@ -334,9 +364,26 @@ impl<'m, M: Math> LatentModel<'m, M> {
         self.calibration
     }
 
+    /// As of a [`Model`](crate::Model).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { calibration: Some(calibration), ..self }
+    }
+
+    /// When scores become an alarm, if the file says so.
+    #[cfg(feature = "detector")]
+    pub fn detector_settings(&self) -> Option<Settings<'m>> {
+        self.detector
+    }
+
     /// The threshold that [`Given::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.calibration?.thresholds().next()
+    }
+
+    /// The values that [`Given::attribute`] tries, if the file has any.
+    pub fn quantiles(&self) -> Option<Quantiles<'m>> {
+        self.quantiles
     }
 
     /// Share of normal rows that score `score` or more, at most ([`Calibration::p_value`]).

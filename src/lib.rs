@@ -29,12 +29,13 @@
 //! - [`Score`] is what rows are judged by, [`Calibration`] what a score means: p-values, thresholds;
 //!   [`attribution`] says which feature is to blame.
 //! - `signal` (feature) makes the rows from a raw signal, sample by sample.
+//! - `detector` (feature) turns scores into alarms, with a bound on how often one is false.
 //! - [`mod@file`] is the model file's format and checks, [`Error`] every refusal.
 //! - [`bijection`] has the layers, [`ScalarMap`] what they do to one value, [`Network`] and
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
 //! - [`Standardisation`] is the first step from a raw row, [`Periodic`] says which features lie on a
 //!   circle, [`Math`] is the arithmetic of exp, ln and sqrt.
-//! - `write` (feature) makes model files.
+//! - `write` (feature) makes model files; `tally` (same feature) counts what a call of one takes.
 //!
 //! # Rules
 //!
@@ -55,6 +56,8 @@ mod base;
 pub mod bijection;
 mod calibration;
 mod columns;
+#[cfg(feature = "detector")]
+pub mod detector;
 mod direction;
 mod draw;
 mod ensemble;
@@ -80,6 +83,8 @@ mod scratch;
 #[cfg(feature = "signal")]
 pub mod signal;
 mod spline;
+#[cfg(feature = "write")]
+pub mod tally;
 mod triangular;
 #[cfg(feature = "write")]
 pub mod write;

@@ -14,6 +14,8 @@ use crate::Error;
 use crate::attribution::Quantiles;
 use crate::calibration::{Calibration, Threshold};
 use crate::columns::Columns;
+#[cfg(feature = "detector")]
+use crate::detector::Settings;
 use crate::ensemble::read_log_shares;
 use crate::file::{self, File, MEMBERS, tag};
 use crate::math::{Libm, Math};
@@ -36,6 +38,8 @@ pub struct Model<'m, M: Math = Libm> {
     score: Score<'m>,
     calibration: Option<Calibration<'m>>,
     quantiles: Option<Quantiles<'m>>,
+    #[cfg(feature = "detector")]
+    detector: Option<Settings<'m>>,
     columns: Columns<'m>,
     provenance: &'m str,
     self_test: &'m [u32],
@@ -68,6 +72,8 @@ impl<'m, M: Math> Model<'m, M> {
             score: Score::LogDensity,
             calibration: None,
             quantiles: None,
+            #[cfg(feature = "detector")]
+            detector: None,
             columns,
             provenance: "",
             self_test: &[],
@@ -90,6 +96,10 @@ impl<'m, M: Math> Model<'m, M> {
         #[cfg(feature = "signal")]
         if let Some(words) = file.signal {
             model.signal = Some(crate::signal::Recipe::for_features(words, model.features())?);
+        }
+        #[cfg(feature = "detector")]
+        if let Some(words) = file.detector {
+            model.detector = Some(Settings::read(words, model.features())?);
         }
         if let Some(text) = file.provenance {
             model.provenance = core::str::from_utf8(text).map_err(|_| Error::Provenance)?;
@@ -265,6 +275,19 @@ impl<'m, M: Math> Model<'m, M> {
     /// What the scores of held-out rows were, if the file says so.
     pub fn calibration(&self) -> Option<Calibration<'m>> {
         self.calibration
+    }
+
+    /// The same model judged by another calibration, such as one of the machine on site
+    /// ([`Commissioning`](crate::detector::Commissioning)).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { calibration: Some(calibration), ..self }
+    }
+
+    /// When scores become an alarm, if the file says so.
+    #[cfg(feature = "detector")]
+    pub fn detector_settings(&self) -> Option<Settings<'m>> {
+        self.detector
     }
 
     /// The values of the features that [`Model::attribute`] tries, if the file has them.

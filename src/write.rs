@@ -33,10 +33,13 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
+use crate::Error;
 use crate::base;
 use crate::bijection::{Half, Kind, Side};
 use crate::calibration::Tail;
-use crate::file::{MAGIC, Section, VERSION, checksum, tag};
+#[cfg(feature = "detector")]
+use crate::detector::Sensor;
+use crate::file::{File, HEADER, MAGIC, Section, VERSION, checksum, tag};
 use crate::kernel::{ROWS, bias_position, blocks, position};
 use crate::masked::Degrees;
 use crate::math::{Libm, Math};
@@ -73,6 +76,9 @@ pub struct Description {
     /// How the rows come from a raw signal, the words of a `Signal` (feature `signal`); nothing where
     /// they come as they are.
     pub signal: Vec<u32>,
+    /// When scores become an alarm.
+    #[cfg(feature = "detector")]
+    pub detector: Option<Detector>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, their log-densities and their scores.
@@ -94,6 +100,8 @@ impl Default for Description {
             calibration: None,
             quantiles: Vec::new(),
             signal: Vec::new(),
+            #[cfg(feature = "detector")]
+            detector: None,
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -129,6 +137,10 @@ pub struct Calibration {
 
 impl Calibration {
     /// Section 2.
+    pub fn contents(&self) -> Vec<u8> {
+        bytes_of(&self.words())
+    }
+
     fn words(&self) -> Vec<u32> {
         let counts = [self.rows, self.thresholds.len() as u32, self.quantiles.len() as u32];
         let thresholds = self.thresholds.iter().flat_map(|(rate, score)| [*rate, *score]);
@@ -136,6 +148,34 @@ impl Calibration {
         let tail = self.tail.into_iter().flat_map(Tail::words);
         let words = counts.into_iter().chain(thresholds.map(f32::to_bits)).chain(quantiles);
         words.chain(tail.map(f32::to_bits)).collect()
+    }
+}
+
+/// When scores become an alarm, see [`mod@crate::detector`].
+#[cfg(feature = "detector")]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detector {
+    /// A, rows between two false alarms at least.
+    pub rows_between_false_alarms: f32,
+    /// k and n: rows of the last ones that must speak against the machine.
+    pub confirmation: [u32; 2],
+    /// The largest offset by which a drift of the score is followed, and its step a row, in the score's unit.
+    pub drift: (f32, f32),
+    /// What a working sensor of each feature gives.
+    pub sensors: Vec<Sensor>,
+}
+
+#[cfg(feature = "detector")]
+impl Detector {
+    /// Section 18.
+    pub fn contents(&self) -> Vec<u8> {
+        let Self { rows_between_false_alarms, confirmation, drift, sensors } = self;
+        let [confirming, rows] = *confirmation;
+        let (bound, step) = *drift;
+        let mut words = alloc::vec![rows_between_false_alarms.to_bits(), confirming, rows];
+        words.extend([bound, step].map(f32::to_bits));
+        words.extend(sensors.iter().flat_map(|sensor| sensor.words()));
+        bytes_of(&words)
     }
 }
 
@@ -326,14 +366,14 @@ impl Description {
             sections.push((tag::SCORE, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
-        if let Some(first) = self.quantiles.first() {
-            let mut words = alloc::vec![first.len() as u32];
-            words.extend(bits(self.quantiles.iter().flatten().copied()));
-            sections.push((tag::ATTRIBUTION, bytes_of(&words)));
-        }
+        sections.extend(attribution(&self.quantiles));
         sections.extend(signal_section(&self.signal));
+        #[cfg(feature = "detector")]
+        if let Some(detector) = &self.detector {
+            sections.push((tag::DETECTOR, detector.contents()));
+        }
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
@@ -351,6 +391,14 @@ impl Description {
         });
         core::iter::once(Flow::over(features, context, layers, base)).chain(others)
     }
+}
+
+/// Section 8, where there are values.
+fn attribution(quantiles: &[Vec<f32>]) -> Option<(u32, Vec<u8>)> {
+    let first = quantiles.first()?;
+    let mut words = alloc::vec![first.len() as u32];
+    words.extend(bits(quantiles.iter().flatten().copied()));
+    Some((tag::ATTRIBUTION, bytes_of(&words)))
 }
 
 /// Section 6, of rows and what comes of them; none without rows.
@@ -624,6 +672,25 @@ impl Linear {
         }
         counts
     }
+}
+
+/// The file in `bytes` with other contents of its section `tag`, or with that section besides where it has none.
+///
+/// # Errors
+///
+/// Where `bytes` are not the envelope of a model file; what is in the sections is not looked at.
+pub fn with_section(bytes: &[u8], tag: u32, contents: Vec<u8>) -> Result<ModelFile, Error> {
+    File::open(bytes)?;
+    let sections = bytes.get(HEADER..).unwrap_or_default();
+    let (sections, _) = postcard::take_from_bytes::<Vec<Section>>(sections)
+        .map_err(|_| Error::Malformed { section: 0 })?;
+    let mut sections: Vec<_> =
+        sections.into_iter().map(|own| (own.tag, own.contents.to_vec())).collect();
+    match sections.iter_mut().find(|(own, _)| *own == tag) {
+        Some((_, own)) => *own = contents,
+        None => sections.push((tag, contents)),
+    }
+    Ok(envelope(&sections))
 }
 
 /// Packs sections of (tag, contents) into a file, each aligned, with length and checksum.

@@ -233,6 +233,10 @@ fn is_tested(error: &Error) -> bool {
         Error::SelfTest { .. } | Error::NoMember { .. } => true,
         Error::Members { .. } | Error::Member { .. } | Error::NoEnsemble => true,
         Error::LogWeight { .. } | Error::Ensemble { .. } | Error::Score { .. } => true,
+        // In `detector.rs`.
+        Error::Detector { .. } | Error::NoDetector | Error::DetectorRows { .. } => true,
+        Error::ScoreNotFinite | Error::SavedDamaged | Error::SavedOther => true,
+        Error::CommissioningFull { .. } => true,
         _ => false,
     }
 }

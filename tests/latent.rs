@@ -2,13 +2,16 @@
 
 mod models;
 
+use flowlet::bijection::Side;
 use flowlet::file::{Section, tag};
 use flowlet::write::{
     Base, Component, Feature, LatentDescription, LatentFlow, Likelihood, ModelFile, envelope,
 };
 use flowlet::{Error, Flow, Given, Latent, LatentMemory, LatentModel, Libm, Model};
-use models::latent::{GAUSSIAN, examples, goldens, linear_network, log_weight, over, with_model};
-use models::{Random, oracle, small};
+use models::latent::{
+    GAUSSIAN, examples, goldens, linear_network, log_weight, over, quantiles, with_model,
+};
+use models::{AFFINE, Random, oracle, small};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -111,6 +114,92 @@ fn residuals_are_what_decoding_the_code_leaves() {
     });
 }
 
+/// A draw of a decoder whose deviations know nothing of z has the mean and deviations that it says, and
+/// tails heavier than a Gaussian's.
+#[test]
+fn samples_of_student_t_features_have_their_deviations_and_tails() {
+    let likelihood = Likelihood::StudentT { least: 0.5, largest: 2.0, degrees_of_freedom: 6.0 };
+    let description = LatentDescription {
+        likelihood,
+        decoder: linear_network(2, &vec![vec![0.0; 2]; 6], &[1.0, 0.0, -1.0, 0.3, 0.0, -0.3]),
+        ..linear_gaussian(1.0)
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    with_model(&description.to_file(), |model, memory| {
+        let (mut mean, mut deviation) = ([0.0; 3], [0.0; 3]);
+        let given = model.given(&[]);
+        given.decode(&[0.0; 2], &mut mean, &mut memory.scratch()).expect("a finite code");
+        given.deviations(&[0.0; 2], &mut deviation, &mut memory.scratch()).expect("a finite code");
+        let draws = 40_000;
+        let mut moments = [[0.0f64; 3]; 3];
+        let mut row = [0.0f32; 3];
+        for _ in 0..draws {
+            given.sample(&mut random, 1.0, &mut row, &mut memory.scratch()).expect("a draw");
+            for feature in 0..3 {
+                let z = f64::from((row[feature] - mean[feature]) / deviation[feature]);
+                for (power, own) in moments[feature].iter_mut().zip([z, z.powi(2), z.powi(4)]) {
+                    *power += own / f64::from(draws);
+                }
+            }
+        }
+        for [first, second, fourth] in moments {
+            assert!(first.abs() < 0.03 && (second - 1.0).abs() < 0.06, "{first} {second}");
+            // Of 6 degrees of freedom it is 6, of a Gaussian 3; its own tails make it uncertain.
+            assert!(fourth > 4.0, "{fourth}");
+        }
+    });
+}
+
+/// What a feature's value adds is not less than over any of the values in the file, nor more than over
+/// the best on a fine grid; of features that are 0 or 1 it is just what the other value saves.
+#[test]
+fn an_attribution_is_what_the_best_value_of_the_feature_saves() {
+    let (mut found, mut possible) = (0.0, 0.0);
+    for example in examples(12).iter().filter(|example| example.description.features.len() < 10) {
+        let values = quantiles(&example.description);
+        let description =
+            LatentDescription { quantiles: values.clone(), ..example.description.clone() };
+        let mut random = Random::new(12);
+        with_model(&description.to_file(), |model, memory| {
+            for _ in 0..8 {
+                let x = random.row_of(&description);
+                let context = random.row(&description.context);
+                let given = model.given(&context);
+                let mut score = |x: &[f32]| given.score(x, &mut memory.scratch()).expect("finite");
+                let own = score(&x);
+                let mut saved = |feature: usize, values: &[f32]| {
+                    let at = |value: &f32| {
+                        let mut moved = x.clone();
+                        moved[feature] = *value;
+                        own - score(&moved)
+                    };
+                    values.iter().map(at).fold(0.0, f32::max)
+                };
+                let tried: Vec<f32> =
+                    values.iter().enumerate().map(|(index, own)| saved(index, own)).collect();
+                let grid = |(index, own): (usize, &Vec<f32>)| {
+                    let (low, high) = (own[0], own[own.len() - 1]);
+                    let grid: Vec<f32> =
+                        (0..=300).map(|step| low + (high - low) * step as f32 / 300.0).collect();
+                    saved(index, if own.len() == 2 { own } else { &grid })
+                };
+                let best: Vec<f32> = values.iter().enumerate().map(grid).collect();
+                let (mut row, mut attributions) = (x.clone(), vec![0.0; x.len()]);
+                given
+                    .attribute(&mut row, &mut attributions, &mut memory.scratch())
+                    .expect("the file has values");
+                assert_eq!(row, x, "the row is as it was");
+                for ((attribution, tried), best) in attributions.iter().zip(&tried).zip(&best) {
+                    assert!(attribution >= tried, "{attribution} and {tried}");
+                    assert!(*attribution <= best + 0.01 * best.max(1.0), "{attribution} {best}");
+                    (found, possible) = (found + attribution, possible + best);
+                }
+            }
+        });
+    }
+    assert!(found > 0.95 * possible, "{found} of {possible}");
+}
+
 #[test]
 fn modes_are_the_components_by_their_probability() {
     let mut mixtures = 0;
@@ -157,11 +246,12 @@ fn keep(base: &mut Base, number: usize) -> f32 {
 
 #[test]
 fn the_type_with_sizes_gives_the_same_bits() {
-    let [plain, given, bits]: [(String, LatentDescription); 3] =
-        goldens().try_into().expect("three golden files");
+    let [plain, given, bits, tails]: [(String, LatentDescription); 4] =
+        goldens().try_into().expect("four golden files");
     assert_same::<3, 2, 16, 0>(&plain.1);
     assert_same::<3, 3, 24, 1>(&given.1);
     assert_same::<5, 2, 8, 0>(&bits.1);
+    assert_same::<3, 2, 8, 0>(&tails.1);
     // With room to spare.
     assert_same::<3, 2, 64, 0>(&plain.1);
     let file = plain.1.to_file();
@@ -201,6 +291,8 @@ fn assert_same<const D: usize, const L: usize, const H: usize, const C: usize>(
             assert_eq!(own.decode(&z), Ok(row));
             other.deviations(&z, &mut row, scratch).expect("a finite code");
             assert_eq!(own.deviations(&z), Ok(row));
+            other.attribute(&mut x.clone(), &mut row, scratch).expect("a finite row");
+            assert_eq!(own.attribute(&x), Ok(row));
             other.residuals(&x, &mut row, scratch).expect("a finite row");
             assert_eq!(own.residuals(&x), Ok(row));
             let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -362,7 +454,7 @@ fn extreme_rows_give_numbers() {
         with_model(&example.description.to_file(), |model, memory| {
             for (number, extreme) in EXTREMES.into_iter().enumerate() {
                 let value = match likelihood {
-                    Likelihood::Gaussian { .. } => extreme,
+                    Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => extreme,
                     Likelihood::Bernoulli => f32::from(number as u8 % 2),
                 };
                 let (x, context) = (vec![value; features.len()], vec![extreme; context.len()]);
@@ -389,8 +481,8 @@ fn extreme_rows_give_numbers() {
 
 #[test]
 fn what_is_no_row_code_or_context_is_refused() {
-    let [(_, plain), (_, given), (_, bits)]: [(String, LatentDescription); 3] =
-        goldens().try_into().expect("three golden files");
+    let [(_, plain), (_, given), (_, bits), _]: [(String, LatentDescription); 4] =
+        goldens().try_into().expect("four golden files");
     with_model(&plain.to_file(), |model, memory| {
         let scratch = &mut memory.scratch();
         let given = model.given(&[]);
@@ -431,11 +523,14 @@ fn what_is_no_row_code_or_context_is_refused() {
         model.given(&[]).sample(&mut random, 1.0, &mut row, &mut memory.scratch()).expect("a draw");
         assert!(row.iter().all(|bit| *bit == 0.0 || *bit == 1.0));
     });
-    let bare = LatentDescription { calibration: None, points: Vec::new(), ..plain };
+    let bare =
+        LatentDescription { calibration: None, points: Vec::new(), quantiles: Vec::new(), ..plain };
     with_model(&bare.to_file(), |model, memory| {
         let scratch = &mut memory.scratch();
         assert_eq!(model.given(&[]).is_anomaly(&[0.0; 3], scratch), Err(Error::NoCalibration));
         assert_eq!(model.given(&[]).bound(&[0.0; 3], scratch), Err(Error::NoPoints));
+        let refused = model.given(&[]).attribute(&mut [0.0; 3], &mut [0.0; 3], scratch);
+        assert_eq!(refused, Err(Error::NoQuantiles));
     });
 }
 
@@ -526,7 +621,7 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     // Encoder 3 -> 5 -> 9 -> 4, decoder 2 -> 5 -> 9 -> 6, in blocks of 8 rows.
     let encoder = 8 * 4 + 16 * 6 + 8 * 10;
     let decoder = 8 * 3 + 16 * 6 + 8 * 10;
-    let posterior = 19 + encoder + decoder;
+    let posterior = 20 + encoder + decoder;
     let cases = [
         (latent, 0, 1, setting(0)),
         (latent, 0, 65, setting(0)),
@@ -535,7 +630,10 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (latent, 2, 65, setting(2)),
         (latent, 3, 17, setting(3)),
         (latent, 4, 0, setting(4)),
-        (latent, 4, 3, setting(4)),
+        (latent, 4, 4, setting(4)),
+        // A Student-t likelihood without degrees of freedom, and what another does not have.
+        (latent, 4, 3, setting(19)),
+        (latent, 19, 5f32.to_bits(), setting(19)),
         // Settings that a Bernoulli likelihood does not have.
         (latent, 4, 2, setting(6)),
         (latent, 5, 7, Error::LatentFlow { name: "posterior" }),
@@ -558,8 +656,8 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (latent, 14, 1, setting(11)),
         (latent, 15, 3, setting(18)),
         (latent, 16, 0, setting(16)),
-        (latent, 19, nan, Error::LatentParameter { index: 0 }),
-        (latent, 19 + encoder + 2, 1e9f32.to_bits(), Error::LatentParameter { index: encoder + 2 }),
+        (latent, 20, nan, Error::LatentParameter { index: 0 }),
+        (latent, 20 + encoder + 2, 1e9f32.to_bits(), Error::LatentParameter { index: encoder + 2 }),
         // The posterior's flow: of other sizes, over another base.
         (latent, posterior, 3, Error::LatentFlow { name: "posterior" }),
         (latent, posterior + 1, 1, Error::LatentFlow { name: "posterior" }),
@@ -571,6 +669,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
         (tag::POINTS, 3, nan, Error::Point { index: 3 }),
         (tag::POINTS, 0, 1e9f32.to_bits(), Error::Point { index: 0 }),
         (tag::CALIBRATION, 4, nan, Error::Calibration),
+        (tag::ATTRIBUTION, 2, nan, Error::Quantiles { feature: 0 }),
+        (tag::ATTRIBUTION, 4, f32::MAX.to_bits(), Error::Quantiles { feature: 1 }),
+        (tag::ATTRIBUTION, 0, 2, Error::SectionLength { tag: 8, actual: 10, expected: 7 }),
         (tag::NAMES, 0, 0xffff_ff0f, Error::Name { feature: 0 }),
         (tag::PROVENANCE, 0, u32::MAX, Error::Provenance),
     ];
@@ -587,6 +688,14 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let base = Base::StudentT { degrees_of_freedom: 3.0 };
     let refusal = Err(Error::LatentFlow { name: "posterior" });
     assert_eq!(wrong(LatentFlow { layers: Vec::new(), base }), refusal);
+    let base = Base::StandardNormal;
+    let walked = Random::new(1).autoregressive_given(0, 2, Side::X, AFFINE, &[8]);
+    assert_eq!(wrong(LatentFlow { layers: vec![walked], base }), refusal);
+    let autoregressive = Random::new(1).autoregressive_given(0, 2, Side::X, AFFINE, &[8]);
+    let layers = vec![autoregressive];
+    let prior = LatentFlow { layers, base: Base::StandardNormal };
+    let own = LatentDescription { prior, ..description.clone() };
+    assert_eq!(open(own.to_file().bytes()), Err(Error::LatentFlow { name: "prior" }));
     let components =
         vec![Component { log_weight: 0.0, mean: vec![0.0; 2], precision_factor: vec![0.0; 2] }];
     let prior = LatentFlow { layers: Vec::new(), base: Base::Mixture(components) };
@@ -595,6 +704,9 @@ fn each_word_that_makes_no_sense_has_its_refusal() {
     let mut binary = goldens().remove(2).1;
     binary.features[3].centre = 0.5;
     assert_eq!(open(binary.to_file().bytes()), Err(Error::Standardisation { feature: 3 }));
+    let mut binary = goldens().remove(2).1;
+    binary.quantiles[4][1] = 0.5;
+    assert_eq!(open(binary.to_file().bytes()), Err(Error::Quantiles { feature: 4 }));
     assert_eq!(GAUSSIAN, description.likelihood);
 }
 

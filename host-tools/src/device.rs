@@ -7,11 +7,13 @@ use std::io::Read;
 use std::path::Path;
 
 use flowlet::bijection::{Half, Layer, Side};
+use flowlet::detector::{Detector, Settings};
 use flowlet::signal::Recipe;
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
-    Balance, Base, Calibration, Libm, Math, Member, Memory, Micromath, Model, ScalarMap, Score,
-    Scratch, Standardisation, Terms, Threshold,
+    Balance, Base, Calibration, LatentModel, Libm, MAX_FEATURES, Math, Member, Memory, Micromath,
+    Model, ScalarMap, Score, Scratch, Standardisation, Terms, Threshold,
 };
 use rand::Rng;
 
@@ -49,6 +51,39 @@ pub fn open<'m>(file: &'m ModelFile, path: &str) -> Result<Box<dyn Device + 'm>>
         Err(source) => Err(refuse(source)),
     }
 }
+
+/// What the file says of alarms, if it does.
+pub fn detector_settings<'m>(file: &'m ModelFile, path: &str) -> Result<Option<Settings<'m>>> {
+    Ok(judgement(file, path)?.0)
+}
+
+/// The detector in `file`.
+pub fn detector<'m>(file: &'m ModelFile, path: &str) -> Result<Detector<'m, MAX_FEATURES>> {
+    let refuse = |source| Error::Model { path: path.into(), source };
+    let (settings, calibration) = judgement(file, path)?;
+    let settings = settings.ok_or(refuse(flowlet::Error::NoDetector))?;
+    let calibration = calibration.ok_or(refuse(flowlet::Error::NoCalibration))?;
+    Detector::new(settings, calibration).map_err(refuse)
+}
+
+/// What `file` says of scores and alarms, whatever its arithmetic.
+fn judgement<'m>(file: &'m ModelFile, path: &str) -> Result<Judgement<'m>> {
+    fn of<'m, M: Math>(bytes: &'m [u8]) -> Result<Judgement<'m>, flowlet::Error> {
+        match Model::<M>::from_bytes(bytes) {
+            Err(flowlet::Error::IsLatent) => LatentModel::<M>::from_bytes(bytes)
+                .map(|model| (model.detector_settings(), model.calibration())),
+            model => model.map(|model| (model.detector_settings(), model.calibration())),
+        }
+    }
+    let found = match of::<Libm>(file.bytes()) {
+        Err(flowlet::Error::Math { file: Micromath::ID, .. }) => of::<Micromath>(file.bytes()),
+        found => found,
+    };
+    found.map_err(|source| Error::Model { path: path.into(), source })
+}
+
+/// What a file says of alarms, and of scores.
+type Judgement<'m> = (Option<Settings<'m>>, Option<Calibration<'m>>);
 
 /// How the rows of the model in `file` come from a raw signal, if they do.
 pub fn recipe(file: &ModelFile) -> Option<Recipe<'_>> {
@@ -96,6 +131,11 @@ pub trait Device {
     ) -> Result<()>;
     /// Number of self-test vectors, all of which gave the bits in the file.
     fn self_test(&mut self) -> Result<usize>;
+    /// Of each feature, what nearly all training rows lie between, less its offset; nothing where the file
+    /// keeps no quantiles.
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        Vec::new()
+    }
     /// The threshold in the file.
     fn threshold(&self) -> Option<Threshold>;
     /// What the scores of held-out rows were.
@@ -107,6 +147,11 @@ pub trait Device {
     /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
     /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
+    /// What the answer to `question` takes of such a row; without a row of a typical one while the
+    /// weights are unknown. Of a latent model it is always the score's.
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally>;
+    /// The centre of each context value's training values, less its offset.
+    fn centre_of_context(&self) -> Vec<f32>;
     /// What only a latent model can be asked; none of a flow.
     fn latent(&mut self) -> Option<&mut dyn Latent> {
         None
@@ -153,8 +198,6 @@ pub struct Summary {
     pub parameters: usize,
     /// Products of one log-density.
     pub multiply_adds: usize,
-    /// Splines of one log-density.
-    pub splines: usize,
     /// Stack bytes of a call's memory on a 32-bit core.
     pub ram_bytes: usize,
     /// Name of the arithmetic.
@@ -282,6 +325,15 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.self_test(&mut self.memory.scratch())?)
     }
 
+    fn ranges(&self) -> Vec<[f32; 2]> {
+        let Some(quantiles) = self.model.quantiles() else { return Vec::new() };
+        let ends = |feature| match quantiles.of(feature) {
+            [low, .., high] => Some([*low, *high]),
+            _ => None,
+        };
+        (0..self.model.features()).filter_map(ends).collect()
+    }
+
     fn threshold(&self) -> Option<Threshold> {
         self.model.threshold()
     }
@@ -302,6 +354,17 @@ impl<M: Math> Device for Loaded<'_, M> {
         self.model.log_scale_sum()
     }
 
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_shape(&self.model, question)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_row(&self.model, question, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        let [first, ..] = self.model.members() else { return Vec::new() };
+        first.context_standardisations().map(|own| own.centre).collect()
+    }
+
     fn summary(&self) -> Summary {
         let model = &self.model;
         Summary {
@@ -317,12 +380,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: model
-                .members()
-                .iter()
-                .flat_map(Member::parts)
-                .map(|(mapped, layer)| splines(layer, mapped))
-                .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),
@@ -381,21 +438,6 @@ fn periods(names: &[String], member: &Member) -> Vec<PeriodSummary> {
             high: centre + scale,
         })
         .collect()
-}
-
-/// Splines that a layer over so many features evaluates for one row.
-fn splines(layer: Layer, features: usize) -> usize {
-    let (map, transformed) = match layer {
-        Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
-        Layer::Autoregressive(layer) => (layer.map(), features),
-        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) | Layer::Marginal(_) => {
-            return 0;
-        }
-    };
-    match map {
-        ScalarMap::Spline { .. } => transformed,
-        ScalarMap::Affine { .. } => 0,
-    }
 }
 
 /// A line a layer; one that maps only a part of the row says so.
@@ -459,13 +501,18 @@ fn describe_score(score: Score) -> &'static str {
 }
 
 fn balances(score: Score) -> Vec<BalanceSummary> {
-    let summary = |Balance { base, log_det_jacobian }: Balance| BalanceSummary {
-        base_median: base.median,
-        base_deviation: base.deviation,
-        log_det_jacobian_median: log_det_jacobian.median,
-        log_det_jacobian_deviation: log_det_jacobian.deviation,
-    };
-    score.balances().map(summary).collect()
+    score.balances().map(BalanceSummary::from).collect()
+}
+
+impl From<Balance> for BalanceSummary {
+    fn from(Balance { base, log_det_jacobian }: Balance) -> Self {
+        Self {
+            base_median: base.median,
+            base_deviation: base.deviation,
+            log_det_jacobian_median: log_det_jacobian.median,
+            log_det_jacobian_deviation: log_det_jacobian.deviation,
+        }
+    }
 }
 
 fn describe_base(base: Base) -> String {

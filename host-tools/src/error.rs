@@ -322,6 +322,47 @@ pub enum Error {
         /// What it was used with.
         with: &'static str,
     },
+    /// False alarms in time without the time of a row.
+    #[error("--false-alarms {asked} needs the time from one row to the next, such as --every 1s")]
+    NoPeriod {
+        /// What was asked for.
+        asked: String,
+    },
+    /// False alarms that are too frequent, or too rare to be told from none.
+    #[error("--false-alarms {asked} is one in {rows} row{}; ask for one in 2 to 1e12 rows", if *rows == 1.0 { "" } else { "s" })]
+    FalseAlarms {
+        /// What was asked for.
+        asked: String,
+        /// Rows between two.
+        rows: f64,
+    },
+    /// A commissioning without rows and without options.
+    #[error(
+        "nothing to commission: give normal rows of the machine, or --false-alarms, --confirm or --follow-drift"
+    )]
+    NothingToDo,
+    /// Too few normal rows of a machine to judge it by.
+    #[error(
+        "{}: has {rows} rows that can be used; commissioning needs at least {minimum}",
+        message::path(path)
+    )]
+    FewSiteRows {
+        /// The file.
+        path: String,
+        /// Rows found.
+        rows: usize,
+        /// Rows needed.
+        minimum: u32,
+    },
+    /// A file without a detector, which says nothing of sensors.
+    #[error(
+        "{}: says nothing of its sensors, since an older version wrote it: commission it with normal rows",
+        message::path(path)
+    )]
+    NoSensors {
+        /// The file.
+        path: String,
+    },
     /// A column that two options name, or one twice.
     #[error(
         "{option} means nothing with {with}, `{}`; for more information, try --help",
@@ -335,6 +376,38 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// No model is small enough.
+    #[error(
+        "no model fits {budget}: the smallest, {smallest}, is over its {excess} with {cost}; allow more, or \
+         leave out columns"
+    )]
+    Budget {
+        /// The options that set it.
+        budget: String,
+        /// What it is made of.
+        smallest: String,
+        /// What of the budget it is over.
+        excess: String,
+        /// All that it costs.
+        cost: String,
+    },
+    /// Nothing within a budget learned anything.
+    #[error("no model within the budget could be trained: {reason}")]
+    NoneTrained {
+        /// Of the first one.
+        reason: String,
+    },
+    /// A picture cannot be drawn.
+    #[error(
+        "{}: the picture cannot be drawn: {reason}; please report this as a bug",
+        message::path(name)
+    )]
+    Picture {
+        /// What it shows, or where it was to be.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// Standard output, a pipe or a device does not take the result.
     #[error("{}: cannot be written: {source}", message::path(name))]
     Output {
@@ -343,6 +416,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The page of a report that does not come about.
+    #[error("the page cannot be written: {0}; please report this as a bug")]
+    Page(#[from] minijinja::Error),
     /// The label is one of the columns that the model reads.
     #[error(
         "{}: the label column `{}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {}",
@@ -361,7 +437,15 @@ pub enum Error {
 impl Error {
     /// Whether the command line is wrong, rather than a file.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Options { .. } | Self::Roles { .. } | Self::NoRate)
+        matches!(
+            self,
+            Self::Options { .. }
+                | Self::Roles { .. }
+                | Self::NoRate
+                | Self::NoPeriod { .. }
+                | Self::FalseAlarms { .. }
+                | Self::NothingToDo
+        )
     }
 
     /// Whether the reader of our output went away, which is no error (`flowlet score ... | head`).

@@ -1,18 +1,20 @@
 //! `flowlet evaluate`: how well a model tells labelled rows apart.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::blame::Blame;
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::message;
+use crate::judged::{self, Judged};
+use crate::latent::round_trip::{FeatureError, RoundTrip};
+use crate::message::{self, escape};
 use crate::output;
-use crate::rows::cell::{self, CellFault};
 use crate::rows::damage::quantile;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
-use crate::signal::windows::{Judgeable, Source};
+use crate::signal::windows::Source;
 
 /// Evaluate a model on labelled rows.
 ///
@@ -71,6 +73,9 @@ pub struct Evaluation {
     pub log_density_quantile_01: Option<f64>,
     /// The same of standardised rows.
     pub log_density_quantile_01_standardized: Option<f64>,
+    /// Of a latent model: what decoding the code of a normal row is off in each feature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub round_trip: Vec<FeatureError>,
     /// Share of the normal rows above the model's threshold.
     pub false_alarm_rate: Option<f64>,
     /// Share of the anomalies above it.
@@ -78,83 +83,45 @@ pub struct Evaluation {
     /// Number of normal rows so far below the others that the mean says more of them; 0 if none.
     #[serde(skip)]
     pub rows_that_rule_the_mean: usize,
-}
-
-/// A labelled row and what the model says of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Judged {
-    /// Higher is less normal.
-    pub score: f32,
-    /// Nats, raw units; a latent model has none.
-    pub log_density: Option<f32>,
-    /// Its lower bounds, nats, raw units: the evidence lower bound and the importance-weighted one over
-    /// all points in the file; a flow needs none.
-    pub bounds: Option<[f32; 2]>,
-    /// What the label says.
-    pub is_anomaly: bool,
+    /// Which features the alarms of anomalies blame, or all alarms where no anomaly raised one.
+    pub blame: Option<Blame>,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let file = device::read(&arguments.model)?;
     let mut device = device::open(&file, &arguments.model.display().to_string())?;
-    refuse_label(&*device, arguments)?;
+    refuse_label(&*device, &arguments.model, &arguments.label)?;
     let mut table = Table::open(&arguments.test)?.with_missing(arguments.missing);
     table.column(&arguments.label)?;
     let (segment, label) = (arguments.segment.as_deref(), Some(&*arguments.label));
     let mut source = Source::of(&file, &*device, &table, segment, label)?;
-    let offsets = device.offsets();
-    let mut judged = Vec::new();
-    while let Some(Judgeable { values, is_anomaly, .. }) = source.next(&mut table)? {
-        let Some(values) = values else { continue };
-        let row = device::row(&values, &offsets);
-        judged.push(judge(&mut *device, &row, is_anomaly)?);
+    let judged = judged::judge(&mut *device, &mut table, &mut source)?;
+    let (threshold, names) = (device.threshold().map(|own| own.score), device.feature_names());
+    let mut evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
+    evaluation.blame = Blame::of(&mut *device, &judged)?;
+    if let Some(latent) = device.latent() {
+        let mut round_trip = RoundTrip::default();
+        for own in judged.iter().filter(|own| !own.is_anomaly) {
+            round_trip.add(latent, &own.row, names.len())?;
+        }
+        evaluation.round_trip = round_trip.errors(&names);
     }
-    table.check_rows()?;
-    table.warn();
-    source.check(judged.len(), table.path())?;
-    let threshold = device.threshold().map(|threshold| threshold.score);
-    let evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
     for warning in evaluation.warnings() {
         log::warn!("{}: {warning}", message::path(table.path()));
     }
     output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
 }
 
-/// What the model says of a row.
-fn judge(device: &mut dyn Device, row: &[f32], is_anomaly: bool) -> Result<Judged> {
-    let score = device.score(row)?;
-    let Some(latent) = device.latent() else {
-        let log_density = Some(device.log_density(row)?);
-        return Ok(Judged { score, log_density, bounds: None, is_anomaly });
-    };
-    let bounds = match latent.points() {
-        0 => None,
-        points => Some([latent.bound(row, 1)?, latent.bound(row, points)?]),
-    };
-    Ok(Judged { score, log_density: None, bounds, is_anomaly })
-}
-
 /// A model that reads the label would be judged by how well it repeats the answer.
-fn refuse_label(device: &dyn Device, Arguments { model, label, .. }: &Arguments) -> Result<()> {
+pub fn refuse_label(device: &dyn Device, model: &Path, label: &str) -> Result<()> {
     let mut columns = device.feature_names().into_iter().chain(device.context_names());
-    match columns.any(|column| column == *label) {
+    match columns.any(|column| column == label) {
         true => {
-            let (model, name) = (model.display().to_string(), label.clone());
+            let (model, name) = (model.display().to_string(), label.to_owned());
             Err(Error::LabelIsRead { model, name })
         }
         false => Ok(()),
-    }
-}
-
-/// What the label of the present row says; none where it has none and such rows are left out.
-pub(crate) fn is_anomaly(table: &mut Table, label: usize) -> Result<Option<bool>> {
-    let text = table.text(label).to_owned();
-    match (text.to_ascii_lowercase().as_str(), cell::number(&text)) {
-        ("false" | "normal", _) | (_, Ok(0.0)) => Ok(Some(false)),
-        ("true" | "anomaly", _) | (_, Ok(1.0)) => Ok(Some(true)),
-        (_, Err(CellFault::Missing(_))) if table.drops(label) => Ok(None),
-        _ => Err(table.cell_error(label, CellFault::Label(text))),
     }
 }
 
@@ -202,14 +169,16 @@ impl Evaluation {
             median_log_density_standardized: standardized(median),
             log_density_quantile_01: low,
             log_density_quantile_01_standardized: standardized(low),
+            round_trip: Vec::new(),
             false_alarm_rate,
             detection_rate,
             rows_that_rule_the_mean: rows_that_rule_the_mean(&ascending),
+            blame: None,
         }
     }
 
     /// What a reader of the figures should know.
-    fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let below = self.standard_errors_below_half().filter(|below| *below > CLEARLY);
         let reversed = below.zip(self.auroc).map(|(below, auroc)| {
             format!(
@@ -306,7 +275,13 @@ impl Evaluation {
         let bounds = bounds.into_iter().filter(|(_, value)| value.is_some());
         let bounds = bounds.map(|(name, value)| (name, number(value)));
         let lines = lines.into_iter().chain(bounds);
-        lines.map(|(name, value)| format!("{name:<40} {value:>12}\n")).collect()
+        let line = |(name, value)| format!("{name:<40} {value:>12}\n");
+        let own = |own: &FeatureError| {
+            let name = format!("error of decode(encode): {}", escape(&own.feature));
+            format!("{name:<40} {own}\n")
+        };
+        let blame = self.blame.as_ref().map(Blame::text);
+        lines.map(line).chain(self.round_trip.iter().map(own)).chain(blame).collect()
     }
 }
 
@@ -322,6 +297,7 @@ mod tests {
         log_scale_sum: f64,
     ) -> Evaluation {
         let judged = |(score, is_anomaly): (f32, bool)| Judged {
+            row: Vec::new(),
             score,
             log_density: Some(-score),
             bounds: None,

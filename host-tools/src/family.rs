@@ -6,7 +6,7 @@
 
 mod act_norm;
 mod autoregressive;
-mod base;
+pub(crate) mod base;
 mod channels;
 mod coupling;
 mod direction;

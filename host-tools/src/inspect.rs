@@ -2,38 +2,53 @@
 
 use std::path::{Path, PathBuf};
 
+use flowlet::detector::{Detector, Sensor};
 use flowlet::signal::{Detrending, Recipe, Taper};
-use flowlet::{Calibration, Tail, Threshold};
+use flowlet::tally::Tally;
+use flowlet::{Calibration, MAX_FEATURES, Tail, Threshold};
 use serde_json::{Map, Value, json};
 
+use crate::cost::board::{self, Board};
+use crate::cost::{self, Core, Cost};
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
 use crate::latent::device::{LatentSummary, describe_flows};
 use crate::message::escape;
 use crate::output;
+use crate::training::alarms;
+use crate::training::curve;
 
 /// Show what a model file holds and what it costs on a device.
 ///
 /// Flash is the file's own size. RAM is the stack memory of one call on a 32-bit core, without
 /// its frames: three rows of D floats (two where the Cargo feature `spline` is off), the context, and
 /// 18 bytes for each unit of the widest layer. The flows of an ensemble use it one after the other,
-/// and their costs add up.
+/// and their costs add up. Cycles are those of a score in the mean over rows that the model draws,
+/// predicted from what was measured on such cores, without wait states of the flash.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
     model: PathBuf,
+    /// What it takes of a board as well, by name; `flowlet boards` lists them.
+    #[arg(long, value_name = "NAME", value_parser = board::parser(), hide_possible_values = true)]
+    board: Option<&'static Board>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 /// All that is known of a file.
-struct Facts {
+struct Facts<'m> {
     summary: Summary,
     thresholds: Vec<Threshold>,
     tail: Option<Tail>,
+    /// None too where the calibration has too few rows for one.
+    detector: Option<Detector<'m, MAX_FEATURES>>,
     flash_bytes: usize,
     self_test_vectors: usize,
+    /// What one score takes.
+    tally: Tally,
+    board: Option<&'static Board>,
     /// The dependency of a firmware's Cargo.toml.
     cargo: String,
     /// The line of a firmware that loads the file.
@@ -58,14 +73,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         firmware: firmware(&summary, &arguments.model),
         thresholds: device.calibration().iter().flat_map(Calibration::thresholds).collect(),
         tail: device.calibration().and_then(|calibration| calibration.tail()),
+        detector: device::detector(&file, &arguments.model.display().to_string()).ok(),
         flash_bytes: file.bytes().len(),
         self_test_vectors,
+        tally: cost::tally_of_draws(&mut *device)?,
+        board: arguments.board,
         summary,
     };
     output::print(&if arguments.json { facts.json() } else { facts.text() })
 }
 
-fn cargo(summary: &Summary) -> String {
+/// The dependency of a firmware's Cargo.toml.
+pub fn cargo(summary: &Summary) -> String {
     let features: Vec<_> =
         summary.cargo_features.iter().map(|name| format!("\"{name}\"")).collect();
     format!(
@@ -75,7 +94,8 @@ fn cargo(summary: &Summary) -> String {
     )
 }
 
-fn firmware(summary: &Summary, path: &Path) -> String {
+/// The line of a firmware that loads the file at `path`.
+pub fn firmware(summary: &Summary, path: &Path) -> String {
     let math = if summary.math == "libm" { "Libm" } else { "Micromath" };
     let rest = match (summary.context.len(), math) {
         (0, "Libm") => String::new(),
@@ -93,7 +113,11 @@ fn firmware(summary: &Summary, path: &Path) -> String {
     format!("let {made}::from_bytes(include_model!({name:?}))?;")
 }
 
-impl Facts {
+impl Facts<'_> {
+    fn cost(&self, core: Core) -> Cost {
+        Cost::of(&self.summary, self.flash_bytes, &self.tally, core)
+    }
+
     fn json(&self) -> String {
         let Self { summary, .. } = self;
         let mut provenance = Map::new();
@@ -115,6 +139,15 @@ impl Facts {
             "multiply_adds": summary.multiply_adds,
             "flash_bytes": self.flash_bytes,
             "ram_bytes": summary.ram_bytes,
+            "cost": Core::ALL.map(|core| json!({ "core": core.name(), "cost": self.cost(core) })),
+            "board": self.board.map(|board| {
+                let cost = self.cost(board.timing);
+                json!({
+                    "board": board,
+                    "cost": cost,
+                    "microseconds": board.microseconds(cost.cycles),
+                })
+            }),
             "math": summary.math,
             "threshold": self.thresholds.first().map(threshold),
             "thresholds": self.thresholds.iter().map(threshold).collect::<Vec<_>>(),
@@ -125,6 +158,7 @@ impl Facts {
                 "shape_error": tail.shape_error,
                 "share": tail.share,
             })),
+            "detector": self.detector.as_ref().map(detector),
             "self_test_vectors": self.self_test_vectors,
             "provenance": provenance,
             "cargo": self.cargo,
@@ -144,11 +178,12 @@ impl Facts {
         format!("{value:#}\n")
     }
 
-    /// One fact a line.
+    /// One fact a line; the curves of a training are for `flowlet report`.
     fn text(&self) -> String {
         let Self { summary, .. } = self;
         let own = self.own_lines().into_iter();
-        let provenance = summary.provenance.iter().cloned();
+        let is_curve = |key: &str| curve::KEYS.contains(&key);
+        let provenance = summary.provenance.iter().filter(|(key, _)| !is_curve(key)).cloned();
         let code = [("Cargo.toml", &self.cargo), ("firmware", &self.firmware)];
         let code = code.map(|(name, line)| (name.to_string(), line.clone()));
         let line =
@@ -216,6 +251,14 @@ impl Facts {
         line("multiply-adds", format!("{} a row", summary.multiply_adds));
         line("flash", format!("{} bytes", self.flash_bytes));
         line("RAM", format!("{} bytes of stack a call", summary.ram_bytes));
+        let cycles = [Core::CortexM4f, Core::CortexM0Plus].map(|core| {
+            let Cost { cycles, code_bytes, .. } = self.cost(core);
+            format!("{cycles:.0} on a {} with {code_bytes} bytes of code", core.name())
+        });
+        line("cycles a score", format!("about {}", cycles.join(", ")));
+        if let Some(board) = self.board {
+            line("board", board.describe(&self.cost(board.timing)));
+        }
         line("math", summary.math.into());
         line("score", summary.score.into());
         for threshold in &self.thresholds {
@@ -226,6 +269,19 @@ impl Facts {
         }
         if let Some(tail) = &self.tail {
             line("tail", describe_tail(tail));
+        }
+        match &self.detector {
+            Some(detector) => {
+                line("detector", alarms::describe(detector));
+                let (bound, step) = detector.settings().drift();
+                if bound > 0.0 {
+                    line("drift", format!("followed within {bound}, by about {step} a row"));
+                }
+                for (name, sensor) in summary.features.iter().zip(detector.settings().sensors()) {
+                    line("sensor", describe_sensor(name, sensor));
+                }
+            }
+            None => line("detector", "none".into()),
         }
         let vectors = self.self_test_vectors;
         line("self-test", format!("{vectors} vectors, all with the bits in the file"));
@@ -275,6 +331,33 @@ fn threshold(threshold: &Threshold) -> Value {
         "false_alarm_rate": threshold.false_alarm_rate,
         "rows": threshold.rows,
     })
+}
+
+fn detector(detector: &Detector<MAX_FEATURES>) -> Value {
+    let settings = detector.settings();
+    let (bound, step) = settings.drift();
+    let sensor = |Sensor { low, high, longest_run }: Sensor| json!({ "low": low, "high": high, "longest_run": longest_run });
+    json!({
+        "rows_between_false_alarms": settings.rows_between_false_alarms(),
+        "alarm_at": detector.alarm_at(),
+        "charge": detector.charge(),
+        "fewest_rows": detector.fewest_rows(),
+        "confirmation": settings.confirmation(),
+        "drift_bound": bound,
+        "drift_step": step,
+        "sensors": settings.sensors().map(sensor).collect::<Vec<_>>(),
+    })
+}
+
+fn describe_sensor(name: &str, Sensor { low, high, longest_run }: Sensor) -> String {
+    let range = match (low, high) {
+        (f32::MIN, f32::MAX) => "any value".into(),
+        (low, high) => format!("{low} to {high}"),
+    };
+    match longest_run {
+        0 => format!("{name}, {range}"),
+        run => format!("{name}, {range}, stuck after {run} rows of one value"),
+    }
 }
 
 fn describe(threshold: &Threshold) -> String {

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
+use flowlet_tools::cost::board;
 use flowlet_tools::error::Result;
 use flowlet_tools::{
-    decode, encode, evaluate, features, inspect, message, output, sample, score, train,
+    commission, decode, detect, encode, evaluate, features, inspect, message, output, report,
+    sample, score, train,
 };
 
 /// Normalizing flows for microcontrollers: train on a laptop, score on a Cortex-M.
@@ -29,11 +31,15 @@ enum Verb {
     Train(Box<train::Arguments>),
     Evaluate(evaluate::Arguments),
     Score(score::Arguments),
+    Detect(detect::Arguments),
+    Commission(commission::Arguments),
     Features(features::Arguments),
     Encode(encode::Arguments),
     Decode(decode::Arguments),
     Sample(sample::Arguments),
+    Report(report::Arguments),
     Inspect(inspect::Arguments),
+    Boards(board::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -50,7 +56,7 @@ fn main() -> ExitCode {
     match run(&arguments.verb) {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads rows may have enough of them; half a model is lost.
-        Err(error) if error.is_broken_pipe() && !matches!(arguments.verb, Verb::Train(_)) => {
+        Err(error) if error.is_broken_pipe() && !makes_a_model(&arguments.verb) => {
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -58,6 +64,11 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Whether its result is one whole that nobody can do with a part of.
+fn makes_a_model(verb: &Verb) -> bool {
+    matches!(verb, Verb::Train(_) | Verb::Commission(_))
 }
 
 /// Prints what the parser says instead of arguments: help, the version, or a refusal.
@@ -111,11 +122,15 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Train(arguments) => train::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Score(arguments) => score::run(arguments),
+        Verb::Detect(arguments) => detect::run(arguments),
+        Verb::Commission(arguments) => commission::run(arguments),
         Verb::Features(arguments) => features::run(arguments),
         Verb::Encode(arguments) => encode::run(arguments),
         Verb::Decode(arguments) => decode::run(arguments),
         Verb::Sample(arguments) => sample::run(arguments),
+        Verb::Report(arguments) => report::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
+        Verb::Boards(arguments) => board::run(arguments),
         Verb::Completions { shell } => completions(*shell),
     }
 }

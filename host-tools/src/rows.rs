@@ -21,6 +21,7 @@ pub mod precision;
 pub mod prepare;
 mod record;
 pub mod roles;
+pub mod runs;
 pub mod split;
 pub mod standardise;
 pub mod steps;

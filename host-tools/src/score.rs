@@ -80,7 +80,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             continue;
         };
         count += 1;
-        let sample = sample.map(|sample| sample.to_string()).into_iter();
         let row = device::row(&values, &offsets);
         let score = device.score(&row)?;
         let p_value = device.p_value(score).map_or(String::new(), |p_value| p_value.to_string());
@@ -90,20 +89,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         let p_value = arguments.p_value.then_some(p_value);
         let judged = [score.to_string(), anomaly].into_iter().chain(p_value);
+        let mut cells: Vec<String> = sample.map(|sample| sample.to_string()).into_iter().collect();
         match device.latent() {
             None => {
-                let mut cells = vec![device.log_density(&row)?.to_string()];
+                cells.push(device.log_density(&row)?.to_string());
                 cells.extend(judged);
-                if arguments.attribution {
-                    cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
-                }
-                output.row(sample.chain(cells))?;
             }
-            Some(latent) => {
-                let judged = sample.chain(judged);
-                output.row(judged.chain(questions.answers(latent, &row)?))?;
-            }
+            Some(latent) => cells.extend(judged.chain(questions.answers(latent, &row)?)),
         }
+        if arguments.attribution {
+            cells.extend(device.attribute(&row)?.iter().map(f32::to_string));
+        }
+        output.row(cells)?;
     }
     table.warn();
     source.check(count, table.path())?;
@@ -131,10 +128,6 @@ impl Questions {
                 (false, None) => Ok(Self { is_latent: false, p_value, modes: 0, points }),
             };
         };
-        if arguments.attribution {
-            let what = "has no attributions; flowlet encode --residuals says which feature is off";
-            return Err(Error::LatentLacks { path, what: what.into() });
-        }
         let modes = match (arguments.modes, latent.modes()) {
             (false, _) => 0,
             (true, Some(modes)) => modes,

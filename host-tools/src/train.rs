@@ -6,6 +6,7 @@ mod job;
 mod latent;
 mod provenance;
 mod report;
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -25,11 +26,13 @@ use crate::rows::roles::Roles;
 use crate::rows::split::Division;
 use crate::rows::table::Table;
 use crate::signal::{self, windows};
+use crate::training::alarms::Options;
 use crate::training::export::Score;
 use crate::training::selection::{Base, Choice};
 use crate::training::transform::Marginal;
 
 use job::Job;
+pub use report::OPERATING_POINTS;
 
 /// Train a flow on the rows of a CSV file and write it as a model file.
 ///
@@ -49,6 +52,8 @@ pub struct Arguments {
     /// Family of the model.
     #[arg(long, value_enum, default_value = "auto")]
     family: Choice,
+    #[command(flatten)]
+    search: search::Options,
     /// Most time for training, such as 90s or 10m, looked at after each epoch; by default 10m
     /// for all candidates of --family auto together, and none for another family.
     #[arg(long, value_name = "TIME")]
@@ -141,6 +146,8 @@ pub struct Arguments {
     /// is an anomaly, and the file holds a threshold for each.
     #[arg(long, value_name = "RATE,...", value_delimiter = ',', default_value = "0.01", value_parser = rate)]
     false_alarm_rate: Vec<f64>,
+    #[command(flatten)]
+    alarms: Options,
     /// Arithmetic that the threshold will hold for.
     #[arg(long, value_enum, default_value = "libm")]
     math: Arithmetic,
@@ -227,12 +234,17 @@ fn read(table: Table, roles: &Roles, validation: Option<&Path>, missing: Missing
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
     conflicts::check(arguments)?;
+    // Found before any work.
+    arguments.alarms.rows_between_false_alarms()?;
     let inputs = [Some(&arguments.training), arguments.validation.as_ref()];
     let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     if inputs.iter().filter(|input| **input == Path::new("-")).count() > 1 {
         return Err(Error::Options { option: "--validation -", with: "training rows from `-`" });
     }
     Draft::check(&arguments.output, &inputs)?;
+    if let Some(picture) = &arguments.search.search_picture {
+        Draft::check(picture, &inputs)?;
+    }
     let Arguments { exclude, context, periodic, offset, missing, signal, .. } = arguments;
     let table = Table::open(&arguments.training)?.with_missing(*missing);
     let roles = Roles::new(&table, exclude, context, periodic, offset)?;
@@ -276,7 +288,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.family == Choice::Vae {
         return latent::run(&job);
     }
-    let trained = job.train()?;
+    let trained = if arguments.search.budget.is_set() { search::run(&job) } else { job.train() }?;
     let file = job.export(&trained)?;
     Draft::create(&arguments.output)?.complete(file.bytes())?;
     report::report(&job, &file, &trained)

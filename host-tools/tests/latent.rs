@@ -57,7 +57,11 @@ proptest! {
         context in 0usize..3,
         latents in 2usize..7,
         hidden in proptest::collection::vec(8usize..40, 1..=3),
-        likelihood in prop_oneof![Just(Decoder::Gaussian), Just(Decoder::Bernoulli)],
+        likelihood in prop_oneof![
+            Just(Decoder::Gaussian),
+            Just(Decoder::StudentT),
+            Just(Decoder::Bernoulli),
+        ],
         posterior in 0..3usize,
         prior in 0..3usize,
         seed in any::<u64>(),
@@ -91,7 +95,7 @@ proptest! {
             context: (features..features + context).map(feature).collect(),
             latents,
             summary,
-            likelihood: likelihood.export(),
+            likelihood: model.likelihood(),
             encoder,
             decoder,
             posterior,
@@ -296,7 +300,9 @@ fn rows_are_encoded_and_decoded() {
     let mut errors = Vec::new();
     for latents in [2, 4] {
         let options = "--split random --family vae --posterior gaussian --epochs 30 -o new.flow";
-        folder.accepted(&format!("train pump.csv --latent {latents} {options}"));
+        let said = folder.accepted(&format!("train pump.csv --latent {latents} {options}"));
+        assert!(said.contains("decode(encode) of `heat`: error 0."), "{said}");
+        assert!(printed(&folder, "inspect new.flow").contains("round_trip_explained"), "{said}");
         folder.accepted("encode new.flow test.csv -o codes.csv");
         folder.accepted("decode new.flow codes.csv -o decoded.csv");
         let decoded = columns(&std::fs::read_to_string(folder.path("decoded.csv")).unwrap(), "");
@@ -305,6 +311,22 @@ fn rows_are_encoded_and_decoded() {
         errors.push((squares / rows.len() as f32).sqrt());
     }
     assert!(errors[1] < errors[0], "{errors:?}");
+    // evaluate tells the same of each feature, but for the largest hundredth of the squares.
+    let labelled = test.lines().enumerate().map(|(number, line)| match number {
+        0 => format!("{line},label\n"),
+        number => format!("{line},{}\n", u8::from(number == 300)),
+    });
+    folder.write("labelled.csv", labelled.collect::<String>());
+    let evaluated = printed(&folder, "evaluate new.flow labelled.csv --label label --json");
+    let evaluated: serde_json::Value = serde_json::from_str(&evaluated).expect("JSON");
+    let own = evaluated["round_trip"].as_array().expect("a list of features");
+    let squares: f64 = own.iter().map(|own| own["error"].as_f64().expect("a number").powi(2)).sum();
+    let whole = f64::from(errors[1]);
+    assert!((0.8 * whole..=whole).contains(&squares.sqrt()), "{own:?} {whole}");
+    assert_eq!((own.len(), &own[5]["feature"]), (6, &serde_json::json!("heat")));
+    assert!(own.iter().all(|own| own["explained"].as_f64().is_some_and(|share| share > 0.9)));
+    let text = printed(&folder, "evaluate new.flow labelled.csv --label label");
+    assert!(text.contains("error of decode(encode): heat"), "{text}");
     let text = printed(&folder, "encode new.flow test.csv --residuals");
     assert!(text.starts_with("z1,z2,z3,z4,residual_flow,"), "{text}");
     for sensor in 0..6 {
@@ -327,8 +349,12 @@ fn rows_are_encoded_and_decoded() {
     let largest = |row: &Vec<f32>| (0..6).max_by(|a, b| row[*a].abs().total_cmp(&row[*b].abs()));
     let found = hot.iter().filter(|row| largest(row) == Some(5)).count();
     assert!(found > 240, "the hot sensor is named in {found} of 300 rows");
-    let scores = columns(&printed(&folder, "score new.flow hot.csv"), "anomaly");
-    assert!(scores.iter().filter(|row| row[0] == 1.0).count() > 290);
+    let scores = printed(&folder, "score new.flow hot.csv --attribution");
+    assert!(columns(&scores, "anomaly").iter().filter(|row| row[0] == 1.0).count() > 290);
+    let blamed = columns(&scores, "attribution_");
+    assert!(blamed.iter().flatten().all(|own| *own >= 0.0));
+    let found = blamed.iter().filter(|row| largest(row) == Some(5)).count();
+    assert!(found > 290, "the hot sensor is to blame for {found} of 300 rows");
 }
 
 #[test]
@@ -411,7 +437,6 @@ fn a_verb_that_does_not_suit_a_file_says_so() {
         ("score flow.flow pump.csv --bound 1", 1, "flow.flow: holds a flow, which has no bound"),
         ("score latent.flow pump.csv --modes", 1, "latent.flow: has no modes"),
         ("score latent.flow pump.csv --bound 5", 1, "latent.flow: holds 4 points"),
-        ("score latent.flow pump.csv --attribution", 1, "latent.flow: has no attributions"),
         ("decode latent.flow pump.csv", 1, "pump.csv: has no column `z1`"),
         (
             "train pump.csv --latent 2 -o x",
@@ -447,6 +472,57 @@ fn a_verb_that_does_not_suit_a_file_says_so() {
         assert!(error.contains(expected), "{line}: {error}");
         assert!(!folder.path("x").exists());
     }
+}
+
+/// A few wild rows rule the bound of Gaussian features, not that of Student-t ones.
+#[test]
+fn student_t_features_bear_wild_rows() {
+    let folder = Folder::new();
+    folder.write("pump.csv", pump(1200, 9).0);
+    let (mut test, _) = pump(200, 10);
+    test += "1,0.4,1.5,5,0.5,30\n";
+    folder.write("test.csv", test);
+    let bound = |likelihood: &str| {
+        let options = "--split random --family vae --latent 3 --posterior gaussian --epochs 20";
+        folder.accepted(&format!(
+            "train pump.csv {options} --likelihood {likelihood} -o {likelihood}"
+        ));
+        let bounds =
+            columns(&printed(&folder, &format!("score {likelihood} test.csv --bound 1")), "bound");
+        bounds.iter().map(|row| row[0]).sum::<f32>() / bounds.len() as f32
+    };
+    let (gaussian, student_t) = (bound("gaussian"), bound("student-t"));
+    assert!(student_t > gaussian + 1.0, "{student_t} and {gaussian}");
+    let facts = printed(&folder, "inspect student-t");
+    assert!(facts.contains("Student-t, ") && facts.contains("\"student-t\""), "{facts}");
+    assert_eq!(printed(&folder, "sample student-t -n 5").lines().count(), 6);
+}
+
+/// What a flow's training warns of, that of a latent model does too.
+#[test]
+fn training_warns_as_for_a_flow() {
+    let folder = Folder::new();
+    folder.write("pump.csv", pump(400, 11).0);
+    let options = "--split random --family vae --latent 2 --posterior gaussian -o new.flow";
+    let said = folder
+        .accepted(&format!("train pump.csv {options} --epochs 3 --false-alarm-rate 0.01,0.0001"));
+    assert!(said.contains("40 rows are left for the threshold"), "{said}");
+    assert!(said.contains("a false-alarm rate of 0.0001 needs 9999"), "{said}");
+    let said = folder.accepted(&format!("train pump.csv {options} --epochs 4 --learning-rate 0.9"));
+    assert!(said.contains("the learning rate 0.9 is too high, epoch 1 ended worse"), "{said}");
+    // Two regimes, in one of which all sensors hardly vary.
+    let mut random = ChaCha8Rng::seed_from_u64(12);
+    let mut lines = "a,b,c,d\n".to_owned();
+    for row in 0..2000 {
+        let width = if row % 2 == 0 { 1.0 } else { 0.002 };
+        let cells: Vec<String> =
+            normals(4, &mut random).iter().map(|x| (x * width).to_string()).collect();
+        lines += &format!("{}\n", cells.join(","));
+    }
+    folder.write("regimes.csv", lines);
+    let said = folder.accepted(&format!("train regimes.csv {options} --epochs 60"));
+    assert!(said.contains("differs by operating point"), "{said}");
+    assert!(said.contains("score of a latent model does not allow for it"), "{said}");
 }
 
 /// Rows that are damaged, repeated or given a context are treated as those of flows are.

@@ -33,6 +33,16 @@ pub enum Side {
     Z,
 }
 
+impl Side {
+    /// The side that `direction` starts from.
+    pub(crate) fn of_inputs(direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Self::Z,
+            Direction::Inverse => Self::X,
+        }
+    }
+}
+
 /// An autoregressive bijection borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
 pub struct Autoregressive<'m> {
@@ -63,19 +73,20 @@ impl<'m> Autoregressive<'m> {
     }
 
     /// Maps every feature. Returns the sum of the log-slopes.
-    #[inline(never)]
+    #[inline(always)]
     fn apply<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-        let side = match direction {
-            Direction::Forward => Side::Z,
-            Direction::Inverse => Side::X,
-        };
-        if side == self.given {
-            let seen = self.periodic().seen(row, work.row);
-            let outputs = self.network.run(work.context, seen, &mut work.network);
-            self.map.apply::<M>(direction, row, self.periodic(), outputs)
-        } else {
-            self.walk::<M>(direction, row, work)
+        match Side::of_inputs(direction) == self.given {
+            true => self.run::<M>(direction, row, work),
+            false => self.walk::<M>(direction, row, work),
         }
+    }
+
+    /// Maps all features at once: all that conditions them is given.
+    #[inline(never)]
+    fn run<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        let seen = self.periodic().seen(row, work.row);
+        let outputs = self.network.run(work.context, seen, &mut work.network);
+        self.map.apply::<M>(direction, row, self.periodic(), outputs)
     }
 
     /// Maps feature by feature: what is produced conditions what follows.
@@ -130,6 +141,12 @@ impl<'m> Bijection<'m> for Autoregressive<'m> {
 
     fn forward<M: Math>(&self, row: &mut [f32], work: &mut Work<'_>) -> f32 {
         self.apply::<M>(Direction::Forward, row, work)
+    }
+
+    #[cfg(feature = "latent")]
+    #[inline(always)]
+    fn direct<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
+        self.run::<M>(direction, row, work)
     }
 
     fn width(&self) -> usize {

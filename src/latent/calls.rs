@@ -3,15 +3,15 @@
 use rand_core::Rng;
 
 use crate::Error;
-use crate::base::Base;
+use crate::attribution::{Search, attribute};
 use crate::bijection::Work;
+use crate::direction::Direction;
 use crate::kernel::Inputs;
 use crate::latent::scratch::{Fitted, LatentScratch};
 use crate::latent::{LatentModel, Likelihood};
 use crate::math::{LogSumExp, Math, bounded, soft_clip};
 use crate::model::Given;
 use crate::network::Outputs;
-use crate::periodic::Periodic;
 use crate::preprocess::{check_row, standardise_context};
 
 /// Bound of ln of the posterior's deviations.
@@ -80,6 +80,24 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         Ok(self.score(x, scratch)? > self.of.threshold_at(rate)?)
     }
 
+    /// Writes into `attributions` what the value of each feature adds to the score of `x`, 0 or more in
+    /// nats; `x` is the same again afterwards ([`mod@crate::attribution`]).
+    ///
+    /// [`Given::residuals`] asks what the latent values of the row as it is do not explain. A fault
+    /// changes these too; this asks for each feature what the row would be without it.
+    pub fn attribute(
+        self,
+        x: &mut [f32],
+        attributions: &mut [f32],
+        scratch: &mut LatentScratch,
+    ) -> Result<(), Error> {
+        let search = match self.of.likelihood() {
+            Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => Search::Between,
+            Likelihood::Bernoulli => Search::Listed,
+        };
+        attribute(self.of.quantiles(), search, x, attributions, |row| self.score(row, scratch))
+    }
+
     /// The three terms of the score.
     pub fn terms(self, x: &[f32], scratch: &mut LatentScratch) -> Result<LatentTerms, Error> {
         let mut call = self.encoded(x, scratch)?;
@@ -133,7 +151,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
     }
 
     /// Writes how far each feature of `x` lies from what its latent values explain, in the deviations
-    /// of the decoder, into `residuals`: about N(0, 1) each on normal rows.
+    /// of the decoder, into `residuals`: of mean 0 and deviation 1, about, on normal rows.
     pub fn residuals(
         self,
         x: &[f32],
@@ -165,7 +183,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         call.centre();
         let prior = self.of.prior();
         call.work.context = &[];
-        prior.inverse::<M>(call.z, &mut call.work);
+        prior.direct::<M>(Direction::Inverse, call.z, &mut call.work);
         Ok(prior.base().responsibilities::<M>(call.z, call.work.row, responsibilities))
     }
 
@@ -212,7 +230,7 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
     }
 
     /// Fills `x` with a draw from the model; `temperature` scales the standard deviation of the
-    /// prior's base and of a Gaussian likelihood, 1 for the model's own density. The values lie on the
+    /// prior's base and of the likelihood, 1 for the model's own density. The values lie on the
     /// steps of their columns, less their offsets.
     pub fn sample<R: Rng>(
         self,
@@ -229,10 +247,9 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
         let mut call = self.prepare(None, scratch)?;
         let prior = model.prior();
         prior.base().sample::<M, R>(random, temperature, call.z)?;
-        let normal = Base::StandardNormal { periodic: Periodic::default() };
-        normal.sample::<M, R>(random, temperature, call.row)?;
+        model.likelihood().noise().sample::<M, R>(random, temperature, call.row)?;
         call.work.context = &[];
-        prior.forward::<M>(call.z, &mut call.work);
+        prior.direct::<M>(Direction::Forward, call.z, &mut call.work);
         let likelihood = model.likelihood();
         call.decode(|row, outputs| likelihood.draw::<M, R>(random, row, outputs));
         let columns = call.row.iter().zip(model.standardisations()).enumerate();
@@ -352,7 +369,7 @@ impl<M: Math> Call<'_, '_, '_, M> {
         let posterior = self.model.posterior();
         let log_density = posterior.base().log_density::<M>(self.z, self.work.row);
         self.work.context = self.summary;
-        let log_det_jacobian = posterior.forward::<M>(self.z, &mut self.work);
+        let log_det_jacobian = posterior.direct::<M>(Direction::Forward, self.z, &mut self.work);
         for ((z, mean), deviation) in self.z.iter_mut().zip(self.mean).zip(self.deviation) {
             *z = bounded(mean + deviation * *z);
         }
@@ -368,8 +385,10 @@ impl<M: Math> Call<'_, '_, '_, M> {
             reconstruction += model.likelihood().log_density::<M>(row, outputs);
         });
         self.work.context = &[];
-        let prior = model.prior().terms::<M>(self.z, &mut self.work).log_density();
-        LatentTerms { reconstruction, prior, posterior }
+        let prior = model.prior();
+        let log_det_jacobian = prior.direct::<M>(Direction::Inverse, self.z, &mut self.work);
+        let base = prior.base().log_density::<M>(self.z, self.work.row);
+        LatentTerms { reconstruction, prior: base + log_det_jacobian, posterior }
     }
 
     /// Gives the row and what the decoder makes of `z` to `take`.

@@ -2,6 +2,8 @@
 
 use crate::Error;
 use crate::base::Base;
+use crate::bijection::Layer;
+use crate::direction::Direction;
 use crate::file::tag;
 use crate::latent::Likelihood;
 use crate::member::{MAX_CONTEXT, MAX_FEATURES, Member};
@@ -12,7 +14,7 @@ use crate::record::Sizes;
 pub const MAX_SUMMARY: usize = 16;
 
 /// Words in front of the parameters.
-const HEADER: usize = 19;
+const HEADER: usize = 20;
 
 /// The parts of a latent model, borrowed from a model file.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,7 @@ impl<'m> Parts<'m> {
         })?;
         let [features, context, latents, summary, likelihood, math, rest @ ..] = header;
         let [least, largest, encoder, decoder, posterior, shapes @ ..] = rest;
-        let ([encoder_shape, decoder_shape], _) = shapes.as_chunks() else {
+        let ([encoder_shape, decoder_shape], [tails]) = shapes.as_chunks() else {
             return Err(Error::LatentSetting { word: SHAPES });
         };
         let [features, context, latents, summary] =
@@ -54,8 +56,11 @@ impl<'m> Parts<'m> {
         {
             return Err(Error::LatentSetting { word });
         }
-        let likelihood = Likelihood::read(*likelihood, [*least, *largest])
+        let likelihood = Likelihood::read(*likelihood, [*least, *largest, *tails])
             .map_err(|word| Error::LatentSetting { word })?;
+        if likelihood.cargo_feature().is_some() && cfg!(not(feature = "student-t")) {
+            return Err(Error::Feature { name: "student-t" });
+        }
 
         let take = |words: &'m [u32], count: &u32, word| {
             words.split_at_checked(*count as usize).ok_or(Error::LatentSetting { word })
@@ -72,14 +77,16 @@ impl<'m> Parts<'m> {
             return Err(Error::LatentParameter { index });
         }
         let (posterior, prior) = take(behind, posterior, ENCODER + 2)?;
-        let flow = |words, name, context| {
+        let flow = |words, name, context, directions: &[Direction]| {
             let (flow, own) = Member::read_part(tag::LATENT, words, None)?;
-            match (flow.sizes(), own) == (Sizes { features: latents, context }, *math) {
+            let fits = (flow.sizes(), own) == (Sizes { features: latents, context }, *math);
+            let is_direct = |layer: Layer| directions.iter().all(|own| layer.is_direct(*own));
+            match fits && flow.layers().all(is_direct) {
                 true => Ok(flow),
                 false => Err(Error::LatentFlow { name }),
             }
         };
-        let posterior = flow(posterior, "posterior", summary)?;
+        let posterior = flow(posterior, "posterior", summary, &[Direction::Forward])?;
         // The points and a score's draw 0 are of it.
         if !matches!(posterior.base(), Base::StandardNormal { periodic } if periodic.is_empty()) {
             return Err(Error::LatentFlow { name: "posterior" });
@@ -93,7 +100,7 @@ impl<'m> Parts<'m> {
             decoder,
             network_parameters: networks.len(),
             posterior,
-            prior: flow(prior, "prior", 0)?,
+            prior: flow(prior, "prior", 0, &[Direction::Inverse, Direction::Forward])?,
         };
         Ok((parts, *math))
     }

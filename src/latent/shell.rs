@@ -4,6 +4,8 @@ use rand_core::Rng;
 
 use crate::Error;
 use crate::calibration::{Calibration, Threshold};
+#[cfg(feature = "detector")]
+use crate::detector::Detector;
 use crate::kernel::Units;
 use crate::latent::scratch::LATENT_ROWS;
 use crate::latent::{LatentModel, LatentScratch, LatentTerms, MAX_SUMMARY};
@@ -86,6 +88,12 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math> Latent<'m, D, 
     /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
     pub fn is_anomaly_at(&self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
         self.given(&[]).is_anomaly_at(x, rate)
+    }
+
+    /// What the value of each feature adds to the score of `x`, 0 or more in nats
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(&self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        self.given(&[]).attribute(x)
     }
 
     /// The three terms of the score.
@@ -184,6 +192,24 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
         self.model.threshold_at(rate)
     }
 
+    /// The same model judged by another calibration, such as one of the machine on site
+    /// ([`Commissioning`](crate::detector::Commissioning)).
+    #[cfg(feature = "detector")]
+    pub fn with_calibration(self, calibration: Calibration<'m>) -> Self {
+        Self { model: self.model.with_calibration(calibration) }
+    }
+
+    /// What turns its scores into alarms.
+    ///
+    /// # Errors
+    ///
+    /// Where the file says nothing of alarms, or its calibration has too few rows.
+    #[cfg(feature = "detector")]
+    pub fn detector(&self) -> Result<Detector<'m, D>, Error> {
+        let settings = self.model.detector_settings().ok_or(Error::NoDetector)?;
+        Detector::new(settings, self.calibration().ok_or(Error::NoCalibration)?)
+    }
+
     /// The threshold that [`Latent::is_anomaly`] uses, if the file has one.
     pub fn threshold(&self) -> Option<Threshold> {
         self.model.threshold()
@@ -247,6 +273,15 @@ impl<'m, const D: usize, const L: usize, const H: usize, M: Math, const C: usize
     /// Whether the score of `x` lies above the threshold for a false-alarm rate of `rate`.
     pub fn is_anomaly_at(self, x: &[f32; D], rate: f32) -> Result<bool, Error> {
         self.model().is_anomaly_at(x, rate, &mut Memory::<D, L, H, C>::new().scratch())
+    }
+
+    /// What the value of each feature adds to the score of `x`, 0 or more in nats
+    /// ([`mod@crate::attribution`]): ask after an alarm, it takes many scores.
+    pub fn attribute(self, x: &[f32; D]) -> Result<[f32; D], Error> {
+        let (mut row, mut attributions) = (*x, [0.0; D]);
+        let mut memory = Memory::<D, L, H, C>::new();
+        self.model().attribute(&mut row, &mut attributions, &mut memory.scratch())?;
+        Ok(attributions)
     }
 
     /// The three terms of the score.

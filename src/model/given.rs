@@ -3,7 +3,7 @@
 use rand_core::Rng;
 
 use crate::Error;
-use crate::attribution::least;
+use crate::attribution::{Search, attribute};
 use crate::bijection::Work;
 use crate::draw::draw;
 use crate::math::{LogSumExp, Math};
@@ -74,26 +74,8 @@ impl<'m, M: Math> Given<'_, Model<'m, M>> {
         attributions: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let quantiles = self.of.quantiles().ok_or(Error::NoQuantiles)?;
-        let (found, expected) = (attributions.len(), self.of.features());
-        if found != expected {
-            return Err(Error::RowLength { found, expected });
-        }
-        let score = self.score(x, scratch)?;
-        for (feature, attribution) in attributions.iter_mut().enumerate() {
-            let own = x.get(feature).copied().unwrap_or_default();
-            let least = least(quantiles.of(feature), |value| {
-                if let Some(place) = x.get_mut(feature) {
-                    *place = value;
-                }
-                self.score(x, scratch)
-            })?;
-            if let Some(place) = x.get_mut(feature) {
-                *place = own;
-            }
-            *attribution = if least < score { score - least } else { 0.0 };
-        }
-        Ok(())
+        let quantiles = self.of.quantiles();
+        attribute(quantiles, Search::Between, x, attributions, |row| self.score(row, scratch))
     }
 
     /// The terms of the log-density of the flow numbered `member`, from 0, at `x`.

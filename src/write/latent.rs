@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{
-    Base, Calibration, Feature, Flow, Layer, Linear, ModelFile, bytes_of, column_words, envelope,
-    names, self_test, standardisation_words,
+    Base, Calibration, Feature, Flow, Layer, Linear, ModelFile, attribution, bytes_of,
+    column_words, envelope, names, self_test, standardisation_words,
 };
 use crate::file::tag;
 use crate::kernel::{ROWS, blocks};
@@ -33,7 +33,7 @@ pub struct LatentDescription {
     /// means and its L raw log-deviations.
     pub encoder: Vec<Linear>,
     /// Layers of the network from context and latent values, C + L columns, to the D means and then the
-    /// D raw log-deviations, or the D logits.
+    /// D raw log-deviations or log-scales, or the D logits.
     pub decoder: Vec<Linear>,
     /// The posterior's flow, given H values, over a standard normal base.
     pub posterior: LatentFlow,
@@ -47,6 +47,12 @@ pub struct LatentDescription {
     pub calibration: Option<Calibration>,
     /// As in [`Description`](super::Description).
     pub signal: Vec<u32>,
+    /// When scores become an alarm.
+    #[cfg(feature = "detector")]
+    pub detector: Option<super::Detector>,
+    /// Training values of each feature that attribution tries, ascending, as many of each; nothing
+    /// where there are none. Those of a Bernoulli likelihood are 0 and 1.
+    pub quantiles: Vec<Vec<f32>>,
     /// Lines `key=value`.
     pub provenance: String,
     /// Raw rows, each with its context behind it, and their scores.
@@ -62,6 +68,15 @@ pub enum Likelihood {
         least: f32,
         /// Largest deviation, standardised.
         largest: f32,
+    },
+    /// Independent Student-t densities.
+    StudentT {
+        /// Least scale, standardised.
+        least: f32,
+        /// Largest scale, standardised.
+        largest: f32,
+        /// Their degrees of freedom.
+        degrees_of_freedom: f32,
     },
     /// Independent features that are 0 or 1.
     Bernoulli,
@@ -93,6 +108,9 @@ impl Default for LatentDescription {
             math: Libm::ID,
             calibration: None,
             signal: Vec::new(),
+            #[cfg(feature = "detector")]
+            detector: None,
+            quantiles: Vec::new(),
             provenance: String::new(),
             self_test: Vec::new(),
         }
@@ -119,9 +137,14 @@ impl LatentDescription {
             sections.push((tag::POINTS, bytes_of(&words)));
         }
         if let Some(calibration) = &self.calibration {
-            sections.push((tag::CALIBRATION, bytes_of(&calibration.words())));
+            sections.push((tag::CALIBRATION, calibration.contents()));
         }
         sections.extend(super::signal_section(&self.signal));
+        #[cfg(feature = "detector")]
+        if let Some(detector) = &self.detector {
+            sections.push((tag::DETECTOR, detector.contents()));
+        }
+        sections.extend(attribution(&self.quantiles));
         if !self.provenance.is_empty() {
             sections.push((tag::PROVENANCE, self.provenance.clone().into_bytes()));
         }
@@ -136,26 +159,32 @@ impl LatentDescription {
         let (mut encoder, mut decoder) = (Vec::new(), Vec::new());
         append(&self.encoder, blocks, |row| row, &mut encoder);
         let features = self.features.len();
-        let (kind, deviations) = match self.likelihood {
+        let (kind, settings) = match self.likelihood {
             Likelihood::Gaussian { least, largest } => {
-                let map = ScalarMap::Affine { clip: 1.0 };
-                let place = |row: usize| map.row(row % features, row / features);
-                append(&self.decoder, |_| map.rows(features) / ROWS, place, &mut decoder);
-                (latent::Likelihood::GAUSSIAN, [least.to_bits(), largest.to_bits()])
+                (latent::Likelihood::GAUSSIAN, [least, largest, 0.0])
             }
-            Likelihood::Bernoulli => {
-                append(&self.decoder, blocks, |row| row, &mut decoder);
-                (latent::Likelihood::BERNOULLI, [0; 2])
+            Likelihood::StudentT { least, largest, degrees_of_freedom } => {
+                (latent::Likelihood::STUDENT_T, [least, largest, degrees_of_freedom])
             }
+            Likelihood::Bernoulli => (latent::Likelihood::BERNOULLI, [0.0; 3]),
         };
+        if self.likelihood == Likelihood::Bernoulli {
+            append(&self.decoder, blocks, |row| row, &mut decoder);
+        } else {
+            let map = ScalarMap::Affine { clip: 1.0 };
+            let place = |row: usize| map.row(row % features, row / features);
+            append(&self.decoder, |_| map.rows(features) / ROWS, place, &mut decoder);
+        }
+        let [least, largest, tails] = settings.map(f32::to_bits);
         let posterior = self.flow(&self.posterior, self.summary);
         let sizes = [features, self.context.len(), self.latents, self.summary];
         let mut words: Vec<u32> = sizes.map(|size| size as u32).into();
         words.extend([kind, self.math]);
-        words.extend(deviations);
+        words.extend([least, largest]);
         words.extend([encoder.len(), decoder.len(), posterior.len()].map(|count| count as u32));
         words.extend(shape(&self.encoder));
         words.extend(shape(&self.decoder));
+        words.push(tails);
         words.extend(encoder.iter().chain(&decoder).map(|parameter| parameter.to_bits()));
         words.extend(posterior);
         words.extend(self.flow(&self.prior, 0));

@@ -11,6 +11,9 @@ use super::{AFFINE, Random, SPLINE, oracle};
 
 pub const GAUSSIAN: Likelihood = Likelihood::Gaussian { least: 0.01, largest: 4.0 };
 
+pub const STUDENT_T: Likelihood =
+    Likelihood::StudentT { least: 0.01, largest: 4.0, degrees_of_freedom: 3.5 };
+
 /// A named latent model.
 pub struct Example {
     pub name: String,
@@ -27,13 +30,16 @@ type Shape<'a> = (&'a str, [usize; 4], &'a [usize], Likelihood, Posterior, Prior
 /// Models of every kind of likelihood, posterior and prior.
 pub fn examples(seed: u64) -> Vec<Example> {
     let mut random = Random::new(seed);
-    let shapes: [Shape; 9] = [
+    let shapes: [Shape; 12] = [
         ("plain", [3, 0, 2, 0], &[8], GAUSSIAN, gaussian, normal),
         ("modes", [8, 0, 6, 0], &[64, 64], GAUSSIAN, gaussian, diagonal),
         ("iaf", [8, 0, 6, 16], &[64, 64], GAUSSIAN, iaf, normal),
         ("real-nvp", [5, 2, 3, 4], &[16], GAUSSIAN, real_nvp, flow),
-        ("walked", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, maf, full),
+        ("deep", [9, 3, 4, 5], &[7, 40, 24], GAUSSIAN, iaf, diagonal),
+        ("full", [5, 0, 4, 0], &[16], GAUSSIAN, gaussian, full),
         ("wide code", [3, 0, 5, 3], &[12, 12], GAUSSIAN, splines, student_t),
+        ("tails", [8, 0, 6, 16], &[64, 64], STUDENT_T, iaf, normal),
+        ("tails given", [5, 2, 3, 0], &[16], STUDENT_T, gaussian, full),
         ("pixels", [64, 0, 8, 16], &[32, 32], Likelihood::Bernoulli, iaf, student_t_mixture),
         ("bits", [4, 1, 2, 1], &[5], Likelihood::Bernoulli, gaussian, normal),
         ("most", [64, 64, 64, 16], &[8], GAUSSIAN, gaussian, normal),
@@ -60,11 +66,6 @@ fn iaf(random: &mut Random, size: usize, given: usize) -> LatentFlow {
         random.permutation(size),
         random.autoregressive_given(given, size, Side::Z, AFFINE, &[16]),
     ];
-    LatentFlow { layers, base: Base::StandardNormal }
-}
-
-fn maf(random: &mut Random, size: usize, given: usize) -> LatentFlow {
-    let layers = vec![random.autoregressive_given(given, size, Side::X, AFFINE, &[16])];
     LatentFlow { layers, base: Base::StandardNormal }
 }
 
@@ -118,7 +119,7 @@ impl Random {
     ) -> LatentDescription {
         let mut own = self.features(features);
         let outputs = match likelihood {
-            Likelihood::Gaussian { .. } => 2 * features,
+            Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => 2 * features,
             Likelihood::Bernoulli => {
                 own.iter_mut()
                     .for_each(|f| (f.centre, f.scale, f.low, f.high) = (0.0, 1.0, 0.0, 1.0));
@@ -141,7 +142,9 @@ impl Random {
     /// A raw row of the model.
     pub fn row_of(&mut self, description: &LatentDescription) -> Vec<f32> {
         match description.likelihood {
-            Likelihood::Gaussian { .. } => self.row(&description.features),
+            Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => {
+                self.row(&description.features)
+            }
             Likelihood::Bernoulli => {
                 let bit = |_: &Feature| f32::from(u8::from(self.uniform() > 0.0));
                 description.features.iter().map(bit).collect()
@@ -159,11 +162,28 @@ pub fn goldens() -> Vec<(String, LatentDescription)> {
     given.posterior = iaf(&mut random, 3, 2);
     (given.features[1].offset, given.features[1].step) = (1e9, 0.5);
     let bits = random.autoencoder([5, 0, 2, 0], &[8], Likelihood::Bernoulli);
-    let goldens = [("latent", plain), ("latent_iaf", given), ("latent_bernoulli", bits)];
+    let tails = random.autoencoder([3, 0, 2, 0], &[8], STUDENT_T);
+    let goldens = [
+        ("latent", plain),
+        ("latent_iaf", given),
+        ("latent_bernoulli", bits),
+        ("latent_student_t", tails),
+    ];
     goldens.map(|(name, own)| (name.to_owned(), complete(&mut random, own))).into()
 }
 
-/// With a threshold, provenance and two self-test vectors.
+/// Values that attribution tries.
+pub fn quantiles(description: &LatentDescription) -> Vec<Vec<f32>> {
+    let own = |feature: &Feature| match description.likelihood {
+        Likelihood::Gaussian { .. } | Likelihood::StudentT { .. } => {
+            [-1.5, 0.0, 1.5].map(|z| feature.centre + z * feature.scale).into()
+        }
+        Likelihood::Bernoulli => vec![0.0, 1.0],
+    };
+    description.features.iter().map(own).collect()
+}
+
+/// With a threshold, values for attribution, provenance and two self-test vectors.
 fn complete(random: &mut Random, mut description: LatentDescription) -> LatentDescription {
     description.calibration = Some(Calibration {
         rows: 120,
@@ -171,6 +191,7 @@ fn complete(random: &mut Random, mut description: LatentDescription) -> LatentDe
         quantiles: vec![(1.5, 90), (9.5, 1), (11.25, 0)],
         tail: None,
     });
+    description.quantiles = quantiles(&description);
     description.provenance = "generator=tests\n".into();
     for _ in 0..2 {
         let (x, context) = (random.row_of(&description), random.row(&description.context));
@@ -225,7 +246,7 @@ pub fn log_weight(
     let z: Vec<f64> = places.map(|((u, mean), log)| mean + log.exp() * u).collect();
     let outputs = oracle::run(&description.decoder, &[&given[..], &z].concat());
     let reconstruction: f64 = match description.likelihood {
-        Likelihood::Gaussian { least, largest } => {
+        Likelihood::Gaussian { least, largest } | Likelihood::StudentT { least, largest, .. } => {
             let (low, high) = (f64::from(least).ln(), f64::from(largest).ln());
             let (means, raws) = outputs.split_at(row.len());
             let features = row.iter().zip(means).zip(raws).zip(&description.features);
@@ -234,7 +255,13 @@ pub fn log_weight(
                     let log_deviation =
                         0.5 * (low + high) + oracle::soft_clip(*raw, 0.5 * (high - low));
                     let residual = (x - mean) * (-log_deviation).exp();
-                    log_normal(residual) - log_deviation - f64::from(own.scale).ln()
+                    let density = match description.likelihood {
+                        Likelihood::StudentT { degrees_of_freedom, .. } => {
+                            oracle::student_t(f64::from(degrees_of_freedom), residual)
+                        }
+                        _ => log_normal(residual),
+                    };
+                    density - log_deviation - f64::from(own.scale).ln()
                 })
                 .sum()
         }

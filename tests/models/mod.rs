@@ -669,6 +669,8 @@ pub fn goldens() -> Vec<(String, Description)> {
     goldens.push(("columns".to_owned(), complete(&mut random, stepped())));
     #[cfg(feature = "signal")]
     goldens.push(("signal".to_owned(), complete(&mut Random::new(6), vibration())));
+    #[cfg(feature = "detector")]
+    goldens.push(("detector".to_owned(), detecting()));
     goldens
 }
 
@@ -695,6 +697,19 @@ pub fn vibration() -> Description {
     let features = random.features(3);
     let layers = random.real_nvp(3, 2, &[5]);
     Description { features, layers, signal: signal.words(), ..Description::default() }
+}
+
+/// The small model with a detector.
+#[cfg(feature = "detector")]
+pub fn detecting() -> Description {
+    let sensor = |low, high, longest_run| flowlet::detector::Sensor { low, high, longest_run };
+    let detector = flowlet::write::Detector {
+        rows_between_false_alarms: 1000.0,
+        confirmation: [2, 8],
+        drift: (0.5, 0.001),
+        sensors: vec![sensor(-100.0, 100.0, 3), sensor(-100.0, 100.0, 0), sensor(-9.0, 9.0, 30)],
+    };
+    Description { detector: Some(detector), ..small() }
 }
 
 /// A model of columns with offsets and steps.

@@ -375,16 +375,20 @@ pub fn origins(description: &Description) -> Vec<usize> {
     order
 }
 
+/// The log-density of a Student-t distribution of n degrees of freedom.
+pub fn student_t(n: f64, z: f64) -> f64 {
+    let constant = libm::lgamma(0.5 * (n + 1.0))
+        - libm::lgamma(0.5 * n)
+        - 0.5 * (n * std::f64::consts::PI).ln();
+    constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()
+}
+
 fn base(base: &Base, z: &[f64]) -> f64 {
     let ln_two_pi = (2.0 * std::f64::consts::PI).ln();
     match base {
         Base::StandardNormal => z.iter().map(|z| -0.5 * z * z - 0.5 * ln_two_pi).sum(),
         Base::StudentT { degrees_of_freedom } => {
-            let n = f64::from(*degrees_of_freedom);
-            let constant = libm::lgamma(0.5 * (n + 1.0))
-                - libm::lgamma(0.5 * n)
-                - 0.5 * (n * std::f64::consts::PI).ln();
-            z.iter().map(|z| constant - 0.5 * (n + 1.0) * (z * z / n).ln_1p()).sum()
+            z.iter().map(|z| student_t(f64::from(*degrees_of_freedom), *z)).sum()
         }
         Base::Mixture(components) => {
             let constant = -0.5 * z.len() as f64 * ln_two_pi;

@@ -12,13 +12,17 @@ use serde_json::Value;
 
 use crate::data::{self, Data, Rows};
 use crate::host_tool::HostTool;
-use crate::{emulator, firmware, measure, picture};
+use crate::{emulator, firmware, measure, picture, trial};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folder with train.csv, val.csv and test.csv, whose last column is `label`.
-    #[arg(long, default_value = data::BUNDLED)]
-    data: PathBuf,
+    /// Folder with train.csv, val.csv and test.csv, whose last column is `label`; by default the bundled
+    /// rows, of a signal a fan that is only computed.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Feed a raw signal sample by sample through window, flow and detector.
+    #[arg(long)]
+    signal: bool,
     /// Family of the model, one of those of `flowlet train`.
     #[arg(long, default_value = "real-nvp")]
     family: String,
@@ -31,7 +35,7 @@ impl Arguments {
     /// The default rows, few epochs.
     pub fn short() -> Self {
         let train = crate::words("--epochs 5");
-        Self { data: data::BUNDLED.into(), family: "real-nvp".into(), train }
+        Self { data: None, signal: false, family: "real-nvp".into(), train }
     }
 }
 
@@ -61,7 +65,11 @@ struct Report {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let data = Data::find(&arguments.data)?;
+    if arguments.signal {
+        return trial::run(arguments.data.as_deref(), &arguments.family, &arguments.train);
+    }
+    let given = arguments.data.as_deref().unwrap_or(Path::new(data::BUNDLED));
+    let data = Data::find(given)?;
     let folder = crate::results("demo")?;
     let flowlet = build()?;
     let start = Instant::now();
@@ -78,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let cost = measurements.first().context("the density was measured")?;
     let sizes = firmware::sizes(&std::fs::read(&scores.elf)?, 0)?;
     let report = Report {
-        data: arguments.data.display().to_string(),
+        data: given.display().to_string(),
         family: arguments.family.clone(),
         device_equals_host: scores.are_equal(),
         rows_compared: scores.device.len().min(scores.host.len()),
@@ -105,7 +113,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let path = folder.join("report.json");
     crate::write_json(&path, &serde_json::to_value(&report)?)?;
     println!("{}", table(&report)?);
-    println!("{}\n{}", path.display(), picture.display());
+    let page = folder.join("report.html");
+    flowlet.report(&data.test, &model, &page)?;
+    println!("{}\n{}\n{}", path.display(), picture.display(), page.display());
     println!("{} seconds after the builds of the host tool", start.elapsed().as_secs());
     ensure!(scores.are_equal(), "the device's scores differ from the host's");
     Ok(())

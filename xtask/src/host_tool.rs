@@ -100,6 +100,13 @@ impl HostTool {
         self.score_with(test, model, &["--attribution".into()], file)
     }
 
+    /// Writes the page about a model, judged by the labelled rows of `test`, to `file`.
+    pub fn report(&self, test: &Path, model: &Path, file: &Path) -> Result<()> {
+        let mut report = self.verb("report");
+        report.arg(model).arg("--test").arg(test).args(["--label", data::LABEL]);
+        crate::run(report.arg("--output").arg(file))
+    }
+
     /// What `flowlet inspect` says of a model.
     pub fn inspect(&self, model: &Path) -> Result<Value> {
         Ok(serde_json::from_slice(&crate::read(self.verb("inspect").arg(model).arg("--json"))?)?)

@@ -14,10 +14,10 @@ use crate::{emulator, firmware, models, parallel};
 
 /// Options that bring further parts of the device's code.
 const VARIANTS: [&str; 5] = [
-    "--posterior gaussian --hidden 64",
+    "--posterior gaussian --likelihood gaussian --hidden 64",
     "--posterior iaf --prior mixture --components 3 --hidden 16",
     "--posterior real-nvp --prior flow --latent 3 --hidden 16,24,16",
-    "--posterior iaf --context f8 --hidden 16",
+    "--posterior iaf --likelihood gaussian --context f8 --hidden 16",
     "--posterior gaussian --offset f1=40 --hidden 24 --points 3",
 ];
 
@@ -27,8 +27,8 @@ const STEP: usize = 12;
 const EXTREMES: usize = 64;
 
 /// Trains latent models shortly on the bundled rows, and compares host and device bit for bit, on rows
-/// of the data and on extreme ones: score, terms, code, decoded row, deviations, residuals, bound, mode
-/// and a sample of each.
+/// of the data and on extreme ones: score, terms, code, decoded row, deviations, residuals,
+/// attributions, bound, mode and a sample of each.
 pub fn check() -> Result<()> {
     let flowlet = HostTool::build()?;
     let data = Data::find(Path::new(data::BUNDLED))?;
@@ -66,6 +66,7 @@ pub fn compare(
     let refused = |error: Error| anyhow!("{path:?}: {error}");
     let model = LatentModel::from_bytes(file.bytes()).map_err(refused)?;
     let host = answers(&model, &rows).map_err(refused)?;
+    std::fs::write(folder.join("attributed.u32"), 1u32.to_le_bytes())?;
     emulator::run(&firmware::build("directions", &path, folder)?, folder)?;
     let device = data::read_floats(&folder.join("results.f32"))?;
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -95,6 +96,8 @@ fn answers(model: &LatentModel<Libm>, rows: &Rows) -> Result<Vec<f32>, Error> {
         given.deviations(&code, &mut x, scratch)?;
         answers.extend(&x);
         given.residuals(row, &mut x, scratch)?;
+        answers.extend(&x);
+        given.attribute(&mut row.to_vec(), &mut x, scratch)?;
         answers.extend(&x);
         answers.extend([given.bound(row, scratch)?, given.log_weight(row, &code, scratch)?]);
         if let Some(modes) = model.modes() {

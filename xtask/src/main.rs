@@ -1,9 +1,12 @@
 //! `cargo xtask`: sets up, demonstrates, measures and tests flowlet.
 
 mod bench;
+mod boards;
+mod coefficients;
 mod cycles;
 mod data;
 mod demo;
+mod detector;
 mod emulator;
 mod families;
 mod firmware;
@@ -16,6 +19,7 @@ mod picture;
 mod setup;
 mod signal;
 mod steps;
+mod trial;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,7 +45,10 @@ enum Verb {
 fn main() -> ExitCode {
     let verb = Verb::parse();
     let result = setup::run().and_then(|()| match verb {
-        Verb::Setup => Ok(()),
+        Verb::Setup => {
+            setup::browser();
+            Ok(())
+        }
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Test(arguments) => steps::run(&arguments),
@@ -129,6 +136,8 @@ mod tests {
             "xtask bench --families --data a b --epochs 3 -- --hidden 8",
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
+            "xtask bench --detector --data a b -- --family gmm",
+            "xtask bench --cost --renew",
             "xtask bench --latent",
             "xtask bench --latent --data a b -- --epochs 3",
             "xtask test quick",
@@ -143,7 +152,12 @@ mod tests {
             "xtask bench all --detection --data a",
             "xtask bench all --data a",
             "xtask bench all --latent",
+            "xtask bench --renew",
+            "xtask bench all --cost",
             "xtask bench --latent --detection --data a",
+            "xtask bench --detector",
+            "xtask bench --detector --latent --data a",
+            "xtask bench --detector --data a --seeds 1",
             "xtask bench --latent --seeds 1",
             "xtask bench all --seeds 1",
             "xtask bench --detection --data a --epochs 3",

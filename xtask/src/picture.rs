@@ -2,6 +2,7 @@
 //! between them.
 
 mod axis;
+pub mod trial;
 
 use std::path::Path;
 

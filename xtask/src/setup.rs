@@ -13,6 +13,8 @@ pub const TARGETS: [&str; 4] = [
 ];
 
 const QEMU: &str = "qemu-system-arm";
+/// Names of the browser that looks at the page of a report.
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Packages of QEMU's Arm emulator, by package manager.
 const PACKAGES: [(&str, &[&str]); 4] = [
@@ -32,6 +34,23 @@ pub fn run() -> Result<()> {
         println!("       minutes, the check of licences and advisories is left out");
     }
     Ok(())
+}
+
+/// Whether there is a browser that looks at the page of a report.
+pub fn has_browser() -> bool {
+    BROWSERS.iter().any(|browser| answers(browser, "--version"))
+}
+
+/// Installs a browser where that is simple. One check alone needs it, so that no other verb waits for it,
+/// and a refusal stops nothing.
+pub fn browser() {
+    if !has_browser() && answers("apt-get", "--version") {
+        let _ = package("apt-get", &["install", "-y", "--no-install-recommends", "chromium"]);
+    }
+    match has_browser() {
+        true => println!("setup: found a browser for the page of `flowlet report`"),
+        false => println!("setup: without Chromium nothing looks at the page of `flowlet report`"),
+    }
 }
 
 /// Whether `cargo deny` can be run.

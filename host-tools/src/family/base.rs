@@ -124,6 +124,7 @@ impl StudentT {
         Self { raw: Param::from_data(TensorData::from([raw]), device) }
     }
 
+    /// n.
     fn degrees_of_freedom(&self) -> Tensor<1> {
         sigmoid(self.raw.val()) * Self::RANGE + Self::LEAST
     }
@@ -145,7 +146,8 @@ impl StudentT {
         u * (n * power / w).clamp_min(SMALLEST_SQUARE).sqrt()
     }
 
-    fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
+    /// Of rows of independent values, shape \[rows, 1\].
+    pub fn log_density(&self, z: Tensor<2>) -> Tensor<2> {
         let [_, features] = z.dims();
         let n: Tensor<2> = self.degrees_of_freedom().unsqueeze();
         let constant = constant(n.clone());
@@ -171,7 +173,8 @@ impl StudentT {
         constant - (n + features as f64) * 0.5 * logs
     }
 
-    fn exported_degrees_of_freedom(&self) -> f32 {
+    /// n, as a file holds it.
+    pub fn exported_degrees_of_freedom(&self) -> f32 {
         values(self.degrees_of_freedom())[0]
     }
 

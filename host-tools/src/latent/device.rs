@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowlet::signal::Recipe;
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
     Calibration, LatentMemory, LatentModel, LatentScratch, LatentTerms, Libm, Likelihood, Math,
@@ -25,6 +26,8 @@ pub trait Latent {
     fn encode(&mut self, row: &[f32]) -> Result<Vec<f32>>;
     /// The mean of a row with these latent values, given a context.
     fn decode(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>>;
+    /// The deviation of each feature of a row with these latent values, given a context.
+    fn deviations(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>>;
     /// How far each feature of a row lies from what its latent values explain, in deviations.
     fn residuals(&mut self, row: &[f32]) -> Result<Vec<f32>>;
     /// The terms of a row's score.
@@ -118,8 +121,12 @@ impl<M: Math> Device for Loaded<'_, M> {
         Ok(self.model.given(context).score(x, &mut self.memory.scratch())?)
     }
 
-    fn attribute(&mut self, _: &[f32]) -> Result<Vec<f32>> {
-        Err(flowlet::Error::NoQuantiles.into())
+    fn attribute(&mut self, row: &[f32]) -> Result<Vec<f32>> {
+        let (x, context) = row.split_at(self.model.features());
+        let (mut x, mut attributions) = (x.to_vec(), vec![0.0; x.len()]);
+        let given = self.model.given(context);
+        given.attribute(&mut x, &mut attributions, &mut self.memory.scratch())?;
+        Ok(attributions)
     }
 
     fn terms(&mut self, _: &[f32]) -> Result<Vec<Terms>> {
@@ -165,6 +172,16 @@ impl<M: Math> Device for Loaded<'_, M> {
         Some(self)
     }
 
+    fn tally(&self, row: Option<&[f32]>, _: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_latent_shape(&self.model)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_latent_row(&self.model, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        self.model.context_standardisations().map(|own| own.centre).collect()
+    }
+
     fn summary(&self) -> Summary {
         let model = &self.model;
         let names = model.feature_names().chain(model.context_names()).enumerate();
@@ -187,7 +204,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: 0,
             ram_bytes: LatentScratch::bytes(features, context, model.latents(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),
@@ -232,6 +248,12 @@ impl<M: Math> Latent for Loaded<'_, M> {
         Ok(x)
     }
 
+    fn deviations(&mut self, code: &[f32], context: &[f32]) -> Result<Vec<f32>> {
+        let mut x = vec![0.0; self.model.features()];
+        self.model.given(context).deviations(code, &mut x, &mut self.memory.scratch())?;
+        Ok(x)
+    }
+
     fn residuals(&mut self, row: &[f32]) -> Result<Vec<f32>> {
         let (x, context) = row.split_at(self.model.features());
         let mut residuals = vec![0.0; x.len()];
@@ -268,11 +290,18 @@ impl<M: Math> Latent for Loaded<'_, M> {
 }
 
 fn describe_likelihood(likelihood: Likelihood) -> String {
+    let within = |centre: f32, clip: f32| {
+        let (least, largest) = ((centre - clip).exp(), (centre + clip).exp());
+        format!("from {least:.3} to {largest:.3} standardised units")
+    };
     match likelihood {
         Likelihood::Gaussian { centre, clip } => {
-            let (least, largest) = ((centre - clip).exp(), (centre + clip).exp());
-            format!("Gaussian, deviations from {least:.3} to {largest:.3} standardised units")
+            format!("Gaussian, deviations {}", within(centre, clip))
         }
+        Likelihood::StudentT { centre, clip, degrees_of_freedom } => format!(
+            "Student-t, {degrees_of_freedom} degrees of freedom, scales {}",
+            within(centre, clip)
+        ),
         Likelihood::Bernoulli => "Bernoulli".into(),
     }
 }

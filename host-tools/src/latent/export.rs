@@ -4,12 +4,14 @@ use flowlet::write::{Calibration, LatentDescription, ModelFile};
 
 use super::fit::Fitted;
 use super::points;
+use super::twin::Decoder;
 use crate::device;
 use crate::error::Result;
 use crate::message::escape;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
-use crate::training::export::calibrate;
+use crate::training::alarms::Alarms;
+use crate::training::export::{calibrate, quantiles};
 
 /// Self-test vectors in a file.
 const VECTORS: usize = 4;
@@ -25,6 +27,8 @@ pub struct Judgement<'a> {
     pub seed: u64,
     /// Shares of normal rows that may score above each threshold, the one that decides first.
     pub false_alarm_rates: &'a [f64],
+    /// When scores become an alarm.
+    pub alarms: &'a Alarms,
     /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
     pub signal: &'a [u32],
 }
@@ -39,7 +43,7 @@ pub fn export(
     provenance: &[(&str, String)],
 ) -> Result<ModelFile> {
     let mut description = describe(fitted, columns);
-    let Judgement { math, points, seed, false_alarm_rates, signal } = *judgement;
+    let Judgement { math, points, seed, false_alarm_rates, alarms, signal } = *judgement;
     description.math = math;
     description.signal = signal.to_vec();
     description.points = points::normal(points, description.latents, seed);
@@ -49,7 +53,15 @@ pub fn export(
     let with = |calibration: Option<Calibration>| {
         LatentDescription { calibration, ..description.clone() }.to_file()
     };
-    description.calibration = Some(calibrate(with, split, false_alarm_rates)?);
+    let calibration = calibrate(with, split, false_alarm_rates)?;
+    description.detector = Some(alarms.detector(&calibration.quantiles, calibration.rows));
+    description.calibration = Some(calibration);
+    description.quantiles = match fitted.options.likelihood {
+        Decoder::Gaussian | Decoder::StudentT => {
+            quantiles(&split.training, description.features.len())
+        }
+        Decoder::Bernoulli => vec![vec![0.0, 1.0]; description.features.len()],
+    };
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
@@ -75,7 +87,7 @@ pub fn describe(fitted: &Fitted, columns: &[Column]) -> LatentDescription {
         context,
         latents,
         summary,
-        likelihood: fitted.model.likelihood().export(),
+        likelihood: fitted.model.likelihood(),
         encoder,
         decoder,
         posterior,

@@ -5,7 +5,9 @@
 //! weights, the learning rate halved when the validation bound stays, early stopping, here on four
 //! fixed draws for each validation row, so that epochs compare. Where networks start by chance, the
 //! terms of prior and posterior come in slowly over the first epochs (Bowman et al. 2016, "Generating
-//! Sentences from a Continuous Space", section 3.1): a start by components needs no such help.
+//! Sentences from a Continuous Space", section 3.1): a start by components needs no such help. An epoch
+//! that ends worse than the start took too long steps, and a model that ends below independent
+//! Gaussians learned nothing, as for flows.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +28,8 @@ use crate::family::network::Network;
 use crate::family::{average, values};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::Column;
-use crate::training::fit::{AVERAGE_DECAY, Rows};
+use crate::training::curve::{Curve, Point};
+use crate::training::fit::{AVERAGE_DECAY, Rows, TOO_LONG};
 use crate::training::loss;
 
 /// Rows of one validation pass, and draws for each.
@@ -104,8 +107,12 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training.
     pub out_of_time: bool,
+    /// Whether it is still below a Gaussian for each feature alone, because it had few epochs.
+    pub unfinished: bool,
 }
 
 impl Bound {
@@ -143,22 +150,28 @@ pub fn fit(
     let device = Device::flex().autodiff();
     let linear = components(options, &training, columns);
     let is_warm = linear.is_some();
-    if !is_warm && options.likelihood == Decoder::Gaussian {
+    if !is_warm && options.likelihood != Decoder::Bernoulli {
         log::warn!(
             "training starts by chance: a start by components takes hidden layers of {} units or more",
             2 * options.latents.min(width - options.context)
         );
     }
-    let mut model = begin(options, linear.as_ref(), width - options.context, &mut random, &device);
-    let mut averaged = model.valid();
-    let mut optimizer = AdamWConfig::new()
-        .with_weight_decay(0.0)
-        .with_epsilon(1e-8)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
-        .init();
+    let features = width - options.context;
+    let start_model = begin(options, linear.as_ref(), features, &mut random, &device);
+    let (mut model, mut averaged) = (start_model.clone(), start_model.valid());
+    let start_bound = Bound::of(&judge.terms(&averaged), DRAWS).0.elbo;
+    let new_optimizer = || {
+        AdamWConfig::new()
+            .with_weight_decay(0.0)
+            .with_epsilon(1e-8)
+            .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
+            .init()
+    };
+    let mut optimizer = new_optimizer();
     let mut order: Vec<usize> = (0..training.count()).collect();
     let (mut learning_rate, mut steps) = (options.learning_rate, 0.0);
     let mut best: Option<(Epoch, Autoencoder)> = None;
+    let mut curve = Curve::default();
     let (mut since_change, mut run, mut out_of_time) = (0, 0, false);
     for number in 1..=options.epochs {
         run = number;
@@ -198,6 +211,11 @@ pub fn fit(
             since_change += 1;
         }
         progress(epoch);
+        curve.push(Point {
+            epoch: number,
+            training: epoch.training.elbo,
+            validation: validation.elbo,
+        });
         let warmed_up = if is_warm { 0 } else { WARM_UP };
         if number - best_number.max(warmed_up.min(number)) >= options.patience {
             break;
@@ -206,14 +224,38 @@ pub fn fit(
         if out_of_time {
             break;
         }
-        if since_change * 3 >= options.patience {
+        // No number is no less either; while prior and posterior come in, the bound is none to go by.
+        let is_near = validation.elbo >= start_bound - TOO_LONG.0 * features as f64;
+        if share == 1.0 && !is_near {
+            let shorter = learning_rate * TOO_LONG.1;
+            log::warn!(
+                "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
+                 start: training starts again at {shorter}"
+            );
+            (model, averaged) = (start_model.clone(), start_model.valid());
+            (optimizer, learning_rate, steps) = (new_optimizer(), shorter, 0.0);
+            since_change = 0;
+        } else if since_change * 3 >= options.patience {
             learning_rate *= 0.5;
             since_change = 0;
         }
     }
     let (best, model) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-    judge.refuse_nothing(&best, options, run)?;
-    Ok(Fitted { model, options: options.clone(), best, epochs: run, out_of_time })
+    let unfinished = match judge.better_gaussian(&model, options.likelihood) {
+        None => false,
+        // It was on its way from where it started.
+        Some(_) if best.number == run && best.validation.elbo > start_bound => true,
+        Some(gaussian) => {
+            return Err(Error::LearnedNothing {
+                reached: best.validation.elbo,
+                gaussian,
+                learning_rate: options.learning_rate,
+                epochs: run,
+            });
+        }
+    };
+    let options = options.clone();
+    Ok(Fitted { model, options, best, epochs: run, curve, out_of_time, unfinished })
 }
 
 /// The linear model that training starts from, where the likelihood is Gaussian and the networks have
@@ -261,7 +303,7 @@ fn begin(
 
 /// Adds the noise that the user asked for to the features.
 fn spread(rows: &mut [f32], width: usize, options: &Options, random: &mut ChaCha8Rng) {
-    if options.noise > 0.0 && options.likelihood == Decoder::Gaussian {
+    if options.noise > 0.0 && options.likelihood != Decoder::Bernoulli {
         for x in rows.chunks_mut(width).flat_map(|row| &mut row[..width - options.context]) {
             let gaussian: f32 = StandardNormal.sample(random);
             *x += options.noise * gaussian;
@@ -319,28 +361,21 @@ impl Judge {
         batches.collect()
     }
 
-    /// Refuses a model that ends below independent features, each with its own Gaussian.
-    fn refuse_nothing(&self, best: &Epoch, options: &Options, epochs: usize) -> Result<()> {
-        if options.likelihood == Decoder::Bernoulli {
-            return Ok(());
+    /// The mean log-density under independent features, each with its own Gaussian, if the model is
+    /// below it beyond all doubt; of binary features there is no such yardstick.
+    fn better_gaussian(&self, model: &Autoencoder, likelihood: Decoder) -> Option<f64> {
+        if likelihood == Decoder::Bernoulli {
+            return None;
         }
         let log_normal = |x: &f32| {
             let x = f64::from(*x);
             0.5 * x * x + 0.5 * (2.0 * std::f64::consts::PI).ln()
         };
         let rows = self.rows.chunks(self.width * DRAWS);
-        let losses: Vec<f64> =
+        let gaussian: Vec<f64> =
             rows.map(|row| row[..self.features].iter().map(log_normal).sum()).collect();
-        let gaussian = -loss::mean(&losses);
-        let reached = best.validation.elbo;
-        match reached < gaussian - 0.05 * self.features as f64 {
-            true => Err(Error::LearnedNothing {
-                reached,
-                gaussian,
-                learning_rate: options.learning_rate,
-                epochs,
-            }),
-            false => Ok(()),
-        }
+        let (_, losses) = Bound::of(&self.terms(model), DRAWS);
+        let is_behind = loss::is_behind(&losses, &gaussian, self.features);
+        is_behind.then(|| -loss::mean(&gaussian))
     }
 }

@@ -7,6 +7,7 @@ use flowlet::write::{self, LatentFlow};
 use flowlet::{Likelihood, Periodic};
 use rand_chacha::ChaCha8Rng;
 
+use crate::family::base::StudentT;
 use crate::family::math::soft_clip;
 use crate::family::network::Network;
 use crate::family::{self, Architecture, Family, Flow, Sizes, given};
@@ -14,6 +15,8 @@ use crate::family::{self, Architecture, Family, Flow, Sizes, given};
 /// Least and largest deviation of a feature given its latent values, standardised. A larger floor
 /// costs nats where the code nearly determines a feature.
 pub const DEVIATIONS: (f32, f32) = (0.01, 4.0);
+/// Fewest degrees of freedom of a Student-t likelihood that a file holds.
+const LEAST_TAILS: f32 = 2.01;
 /// Bound of ln of the posterior's deviations, as on the device.
 pub const POSTERIOR_CLIP: f64 = 7.0;
 /// Values that the encoder gives a posterior flow.
@@ -24,6 +27,8 @@ pub const SUMMARY: usize = flowlet::MAX_SUMMARY;
 pub enum Decoder {
     /// Independent Gaussians, their means and deviations depending on the latent values.
     Gaussian,
+    /// Independent Student-t densities, whose degrees of freedom are trained.
+    StudentT,
     /// Independent features that are 0 or 1.
     Bernoulli,
 }
@@ -32,17 +37,8 @@ impl Decoder {
     /// Outputs for so many features.
     pub fn outputs(self, features: usize) -> usize {
         match self {
-            Self::Gaussian => 2 * features,
+            Self::Gaussian | Self::StudentT => 2 * features,
             Self::Bernoulli => features,
-        }
-    }
-
-    /// As a file holds it.
-    pub fn export(self) -> write::Likelihood {
-        let (least, largest) = DEVIATIONS;
-        match self {
-            Self::Gaussian => write::Likelihood::Gaussian { least, largest },
-            Self::Bernoulli => write::Likelihood::Bernoulli,
         }
     }
 }
@@ -52,7 +48,7 @@ pub fn log_deviations() -> (f64, f64) {
     let (least, largest) = DEVIATIONS;
     match Likelihood::gaussian(least, largest) {
         Likelihood::Gaussian { centre, clip } => (centre.into(), clip.into()),
-        Likelihood::Bernoulli => (0.0, 0.0),
+        Likelihood::StudentT { .. } | Likelihood::Bernoulli => (0.0, 0.0),
     }
 }
 
@@ -109,6 +105,8 @@ pub struct Autoencoder {
     summary: usize,
     #[module(skip)]
     likelihood: Decoder,
+    /// Of a Student-t likelihood.
+    tails: Option<StudentT>,
     encoder: Network,
     decoder: Network,
     posterior: Flow,
@@ -142,6 +140,7 @@ impl Autoencoder {
             latents,
             summary: posterior.summary(),
             likelihood,
+            tails: (likelihood == Decoder::StudentT).then(|| StudentT::new(device)),
             encoder: Network::from_layers(encoder, device),
             decoder: Network::from_layers(decoder, device),
             posterior: posterior.flow(latents, random, device),
@@ -178,13 +177,17 @@ impl Autoencoder {
 
     fn log_likelihood(&self, x: Tensor<2>, outputs: Tensor<2>) -> Tensor<2> {
         match self.likelihood {
-            Decoder::Gaussian => {
+            Decoder::Gaussian | Decoder::StudentT => {
                 let [_, features] = x.dims();
                 let mean = outputs.clone().narrow(1, 0, features);
                 let (centre, clip) = log_deviations();
                 let log_deviation = soft_clip(outputs.narrow(1, features, features), clip) + centre;
                 let residual = (x - mean) * (-log_deviation.clone()).exp();
-                (log_normal(residual) - log_deviation).sum_dim(1)
+                let density = match &self.tails {
+                    Some(tails) => tails.log_density(residual),
+                    None => log_normal(residual).sum_dim(1),
+                };
+                density - log_deviation.sum_dim(1)
             }
             Decoder::Bernoulli => {
                 let against = (x * -2.0 + 1.0) * outputs;
@@ -208,9 +211,17 @@ impl Autoencoder {
         (self.latents, self.summary)
     }
 
-    /// The density of a row given its latent values.
-    pub fn likelihood(&self) -> Decoder {
-        self.likelihood
+    /// The density of a row given its latent values, as a file holds it.
+    pub fn likelihood(&self) -> write::Likelihood {
+        let (least, largest) = DEVIATIONS;
+        match (self.likelihood, &self.tails) {
+            (Decoder::Bernoulli, _) => write::Likelihood::Bernoulli,
+            (_, None) => write::Likelihood::Gaussian { least, largest },
+            (_, Some(tails)) => {
+                let degrees_of_freedom = tails.exported_degrees_of_freedom().max(LEAST_TAILS);
+                write::Likelihood::StudentT { least, largest, degrees_of_freedom }
+            }
+        }
     }
 }
 

@@ -144,6 +144,11 @@ impl Damage {
         self.rows.len() as f64 > (MOST * rows as f64).max(DIFFERENT.1 as f64)
     }
 
+    /// Names of the columns that hold wild values.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.values().map(|cells| &*cells.name)
+    }
+
     /// Whether the row at `place` is wild.
     pub fn contains(&self, place: usize) -> bool {
         self.rows.binary_search(&place).is_ok()

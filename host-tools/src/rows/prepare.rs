@@ -11,6 +11,7 @@ use crate::rows::order::Order;
 use crate::rows::period::Period;
 use crate::rows::precision::{self, Precision};
 use crate::rows::roles::Roles;
+use crate::rows::runs;
 use crate::rows::split::{self, Division, Rows, Split};
 use crate::rows::standardise::{self, Column, Spread};
 
@@ -57,6 +58,10 @@ pub struct Prepared {
     pub constants: Vec<usize>,
     /// What is odd about the rows, for the model file, as key and value.
     pub facts: Vec<(&'static str, String)>,
+    /// The longest run of each column, in all rows as they were read, copies among them.
+    pub runs: Vec<usize>,
+    /// The number of those rows.
+    pub rows: usize,
 }
 
 /// Looks at the rows, says what is odd, leaves out copies and wild ones, subtracts offsets, divides and standardises.
@@ -66,8 +71,20 @@ pub fn prepare(
     request: &Request,
 ) -> Result<Prepared> {
     let mut notes = Notes::default();
+    notes.read(&training, "training");
     if let Some(validation) = &validation {
+        notes.read(validation, VALIDATION);
         notes.common(validation, &training);
+    }
+    let offsets = precision::offsets(&training, &request.roles.offsets)?;
+    let all = || [Some(&training), validation.as_ref()].into_iter().flatten();
+    let mut runs = vec![0; training.names.len()];
+    for longest in all().map(|rows| runs::longest(rows, &offsets)) {
+        runs.iter_mut().zip(longest).for_each(|(run, own)| *run = own.max(*run));
+    }
+    let read = all().map(|rows| rows.lines.len()).sum();
+    if !request.roles.exclude.is_empty() {
+        notes.fact("excluded_column", request.roles.exclude.join(", "));
     }
     let mut training = notes.distinct(training, "training");
     let mut validation = validation.map(|validation| notes.distinct(validation, VALIDATION));
@@ -78,7 +95,6 @@ pub fn prepare(
         let column = training.column(&period.column)?;
         notes.period(&training, period, &tame(&training, column, &fences));
     }
-    let offsets = precision::offsets(&training, &request.roles.offsets)?;
     for dataset in [Some(&mut training), validation.as_mut()].into_iter().flatten() {
         dataset.subtract(&offsets);
     }
@@ -116,7 +132,7 @@ pub fn prepare(
             constants.push(number);
         }
     }
-    Ok(Prepared { split, columns, constants, facts: notes.facts })
+    Ok(Prepared { split, columns, constants, facts: notes.facts, runs, rows: read })
 }
 
 /// The fence of each column.
@@ -153,6 +169,14 @@ impl Notes {
         match self.facts.iter_mut().find(|(own, _)| *own == key) {
             Some((_, facts)) => *facts += &format!(", {value}"),
             None => self.facts.push((key, value.to_string())),
+        }
+    }
+
+    /// Rows that lack a value were told when they were read.
+    fn read(&mut self, dataset: &Dataset, part: &str) {
+        let lacking = dataset.read - dataset.lines.len() as u64;
+        if lacking > 0 {
+            self.fact("rows_without_a_value", format!("{lacking} of {} in {part}", dataset.read));
         }
     }
 
@@ -201,9 +225,13 @@ impl Notes {
         }
         let (rows, path) = (damage.rows.len(), message::path(&dataset.path));
         self.fact("wild_rows", format!("{rows} in {part}"));
+        for name in damage.names() {
+            self.fact("wild_column", name);
+        }
         let have = if rows == 1 { "row has" } else { "rows have" };
         let what = format!("{path}: {rows} {have} a value apart from the usual ones: {damage}");
         if wild == Wild::Keep {
+            self.fact("wild", "kept");
             self.warn(format!("{what}; with --wild keep training learns them"));
             return Damage::default();
         }

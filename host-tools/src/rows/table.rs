@@ -184,6 +184,19 @@ impl Table {
         }
     }
 
+    /// The numbers in `columns` of the present row as sensors give them: NaN where one is missing or infinite.
+    pub fn sensor_values(&mut self, columns: &[usize]) -> Result<&[f64]> {
+        self.values.clear();
+        for column in columns {
+            match cell::number(self.record.cell(*column)) {
+                Ok(value) => self.values.push(value),
+                Err(CellFault::Missing(_) | CellFault::Infinite(_)) => self.values.push(f64::NAN),
+                Err(fault) => return Err(self.not_a_number(columns, *column, fault)),
+            }
+        }
+        Ok(&self.values)
+    }
+
     /// Whether the present row is left out, and counted as such, since it lacks a value in
     /// `column`.
     pub fn drops(&mut self, column: usize) -> bool {

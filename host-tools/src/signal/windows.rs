@@ -8,7 +8,7 @@ use flowlet::write::{ModelFile, Signal};
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::evaluate;
+use crate::judged;
 use crate::message;
 use crate::names::{self, Name};
 use crate::rows::dataset::{Dataset, Window};
@@ -352,7 +352,7 @@ impl<'m> Source<'m> {
                 }
                 let values = table.values(columns)?.map(<[f64]>::to_vec);
                 let label = label.filter(|_| values.is_some());
-                let label = label.map(|label| evaluate::is_anomaly(table, label)).transpose()?;
+                let label = label.map(|label| judged::is_anomaly(table, label)).transpose()?;
                 let (values, is_anomaly) = match label {
                     Some(None) => (None, false),
                     Some(Some(is_anomaly)) => (values, is_anomaly),

@@ -1,16 +1,15 @@
 //! `flowlet train --family vae`: its options, its trainings one after the other, and what is told of
 //! them.
 
-use std::time::{Duration, Instant};
+mod findings;
 
-use flowlet::{Calibration, Threshold};
+use std::time::{Duration, Instant};
 
 use super::job::{EPOCHS, Job, LEARNING_RATE, PATIENCE, default_batch_size};
 use super::{Arguments, provenance, report};
-use crate::device::{self, Device};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::family::Family;
-use crate::latent::device::describe_flows;
 use crate::latent::export::{self, Judgement};
 use crate::latent::fit::{self, Bound, Epoch, Fitted};
 use crate::latent::prior::{self, Prior as Start};
@@ -21,8 +20,11 @@ use crate::rows::dataset::Dataset;
 use crate::rows::prepare::Prepared;
 use crate::rows::split::Split;
 use crate::rows::standardise::{Column, Spread};
+use crate::training::alarms;
+use crate::training::curve;
 use crate::training::fit::Rows;
 use crate::training::progress::Progress;
+use findings::{Findings, terms};
 
 /// Most latent values that there are by default.
 const MOST_LATENTS: usize = 8;
@@ -38,8 +40,6 @@ const HIDDEN: [usize; 2] = [64, 64];
 const IAF_LAYERS: usize = 2;
 const REAL_NVP_LAYERS: usize = 4;
 const POSTERIOR_HIDDEN: [usize; 1] = [64];
-/// Variance over rows below which a latent value says nothing of them (Burda et al. 2016, section 5.2).
-const ACTIVE: f64 = 0.01;
 
 /// Options of latent models.
 #[derive(clap::Args, Debug)]
@@ -54,7 +54,7 @@ pub struct Options {
     /// Density of the latent values, of --family vae; by default normal.
     #[arg(long, value_enum)]
     pub(super) prior: Option<Prior>,
-    /// Density of the features given the latent values, of --family vae; by default gaussian.
+    /// Density of the features given the latent values, of --family vae; by default student-t.
     #[arg(long, value_enum)]
     pub(super) likelihood: Option<Likelihood>,
     /// Number of points in the file of --family vae that a bound of the log-density is taken over; by
@@ -100,8 +100,10 @@ pub enum Prior {
 /// The value of `--likelihood`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Likelihood {
-    /// Independent Gaussians.
+    /// Independent Student-t densities, whose heavier tails bear values that are far out.
     #[default]
+    StudentT,
+    /// Independent Gaussians: a few cycles less on a device.
     Gaussian,
     /// Independent features, each 0 or 1.
     Bernoulli,
@@ -125,19 +127,18 @@ pub fn run(job: &Job) -> Result<()> {
         points: latent.points.map_or(POINTS, usize::from),
         seed: *seed,
         false_alarm_rates: false_alarm_rate,
+        alarms: &job.alarms()?,
         signal: job.signal,
     };
     let Prepared { split, columns, .. } = job.rows;
     let draft = export::describe(&trained.fitted, columns).to_file();
-    let active = active(&mut *device::open(&draft, "the trained model")?, &split.early_stopping)?;
-    facts.push((
-        "active_latents",
-        format!("{} of {}", active.iter().filter(|a| **a).count(), active.len()),
-    ));
+    let findings = Findings::of(job, &trained, &mut *device::open(&draft, "the trained model")?)?;
+    facts.extend(findings.facts());
     let file = export::export(&trained.fitted, columns, split, &judgement, &facts)?;
     Draft::create(&job.arguments.output)?.complete(file.bytes())?;
     let mut device = device::open(&file, "the trained model")?;
-    tell(job, &trained, &active, &*device);
+    findings.tell(job, &trained, &*device);
+    alarms::report(device::detector(&file, "the trained model"));
     // A feature of 0 and 1 has no values off its constant.
     if !is_binary {
         report::off_constants(job, &mut *device)?;
@@ -298,6 +299,7 @@ fn options(
         hidden: arguments.hidden.as_ref().map_or(HIDDEN.to_vec(), |widths| widths.0.clone()),
         likelihood: match arguments.latent.likelihood.unwrap_or_default() {
             Likelihood::Gaussian => Decoder::Gaussian,
+            Likelihood::StudentT => Decoder::StudentT,
             Likelihood::Bernoulli => Decoder::Bernoulli,
         },
         posterior: posterior.clone(),
@@ -332,16 +334,9 @@ fn fit(
     fitted
 }
 
-/// A bound and its terms.
-fn terms(Bound { elbo, reconstruction, prior, posterior }: &Bound) -> String {
-    format!(
-        "{elbo:.4} (reconstruction {reconstruction:.4}, prior {prior:.4}, posterior {posterior:.4})"
-    )
-}
-
 /// The same rows, whose features are 0 or 1 and stay so.
 fn as_binary(rows: &Prepared, context: usize) -> Result<Prepared> {
-    let Prepared { split, columns, constants, facts } = rows;
+    let Prepared { split, columns, constants, facts, runs, rows } = rows;
     let features = columns.len() - context;
     for dataset in [&split.training, &split.early_stopping, &split.held_out] {
         check_binary(dataset, features)?;
@@ -359,6 +354,8 @@ fn as_binary(rows: &Prepared, context: usize) -> Result<Prepared> {
         columns: columns.iter().enumerate().map(plain).collect(),
         constants: constants.clone(),
         facts: facts.clone(),
+        runs: runs.clone(),
+        rows: *rows,
     })
 }
 
@@ -375,18 +372,6 @@ fn check_binary(dataset: &Dataset, features: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether each latent value varies over `rows`.
-fn active(device: &mut dyn Device, rows: &Dataset) -> Result<Vec<bool>> {
-    let latent = device.latent().expect("a latent model");
-    let codes = rows.single_rows().map(|row| latent.encode(&row)).collect::<Result<Vec<_>>>()?;
-    let varies = |own: usize| {
-        let values = || codes.iter().map(|code| f64::from(code[own]));
-        let mean = values().sum::<f64>() / codes.len() as f64;
-        values().map(|z| (z - mean).powi(2)).sum::<f64>() / codes.len() as f64 > ACTIVE
-    };
-    Ok((0..codes.first().map_or(0, Vec::len)).map(varies).collect())
 }
 
 /// What the file says of its making.
@@ -406,51 +391,6 @@ fn facts(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         nats("validation_posterior", validation.posterior),
     ]);
     facts.push(("noise", job.arguments.noise.to_string()));
+    facts.push((curve::KEYS[0], fitted.curve.thinned(number).to_string()));
     facts
-}
-
-/// Says what came of it.
-fn tell(job: &Job, trained: &Trained, active: &[bool], device: &dyn Device) {
-    let Trained { fitted, out_of_time, .. } = trained;
-    let summary = device.summary();
-    if let [posterior, prior] = &summary.members[..] {
-        let [posterior, prior] = describe_flows(posterior, prior);
-        log::info!("posterior: {posterior}; prior: {prior}");
-    }
-    let stopped = if *out_of_time { ", stopped by the time limit" } else { "" };
-    let Epoch { number, training, validation, .. } = &fitted.best;
-    log::info!(
-        "best epoch {number} of {}{stopped}, bounds in standardised units, nats",
-        fitted.epochs
-    );
-    log::info!("training bound {}", terms(training));
-    log::info!("validation bound {}", terms(validation));
-    let collapsed: Vec<String> = (1..)
-        .zip(active)
-        .filter(|(_, is_active)| !**is_active)
-        .map(|(number, _)| format!("z{number}"))
-        .collect();
-    log::info!("{} of {} latent values are active", active.len() - collapsed.len(), active.len());
-    if !collapsed.is_empty() {
-        log::warn!(
-            "{} say nothing of the rows (collapsed): {} latent values would do, --latent {}",
-            collapsed.join(", "),
-            active.len() - collapsed.len(),
-            (active.len() - collapsed.len()).max(2)
-        );
-    }
-    let features = job.rows.columns.len() - job.context;
-    if active.len() > features {
-        log::warn!(
-            "{} latent values are more than the {features} features: nothing is compressed",
-            active.len()
-        );
-    }
-    log::info!("score: {}", summary.score);
-    for threshold in device.calibration().iter().flat_map(Calibration::thresholds) {
-        let Threshold { rows, false_alarm_rate, score } = threshold;
-        log::info!(
-            "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
-        );
-    }
 }

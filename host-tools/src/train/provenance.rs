@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::job::{Job, Trained};
 use crate::device;
+use crate::rows::split::Division;
 use crate::rows::standardise::Spread;
+use crate::training::curve;
 use crate::training::ensemble::Member;
 use crate::training::fit::Fitted;
 use crate::training::transform::Transform;
@@ -36,6 +38,9 @@ pub fn of(job: &Job, trained: &Trained) -> Vec<(&'static str, String)> {
         facts.extend(of_transform(job, &fitted.transform));
     }
     facts.extend(arguments.image.map(|image| ("image", image.to_string())));
+    let curves = members.iter().map(|own| own.fitted.curve.thinned(own.fitted.best.number));
+    let curves = curve::KEYS.into_iter().zip(curves.map(|curve| curve.to_string()));
+    facts.extend(curves.filter(|(_, curve)| !curve.is_empty()));
     facts
 }
 
@@ -46,6 +51,10 @@ pub fn of_rows(
     time_limit: Option<Duration>,
     out_of_time: bool,
 ) -> Vec<(&'static str, String)> {
+    let divided = match job.arguments.split {
+        Division::Blocks => "blocks",
+        Division::Random => "random",
+    };
     let split = &job.rows.split;
     let bytes: Vec<u8> =
         split.training.single_rows().flatten().flat_map(f32::to_le_bytes).collect();
@@ -53,13 +62,17 @@ pub fn of_rows(
         ("tool", format!("flowlet {}", env!("CARGO_PKG_VERSION"))),
         ("family", family.to_owned()),
         ("seed", job.arguments.seed.to_string()),
+        ("split", divided.to_owned()),
         ("training_rows", split.training.lines.len().to_string()),
+        ("early_stopping_rows", split.early_stopping.lines.len().to_string()),
+        ("held_out_rows", split.held_out.lines.len().to_string()),
         ("training_crc32c", format!("{:08x}", flowlet::file::checksum(&bytes))),
     ];
     if let Some(segment) = &job.arguments.signal.segment {
         facts.push((device::SEGMENT, segment.clone()));
     }
     facts.extend(job.rows.facts.iter().cloned());
+    facts.extend(job.arguments.alarms.fact().map(|asked| ("false_alarms", asked)));
     if let Some(limit) = time_limit {
         let limit = humantime::format_duration(limit);
         let how = if out_of_time { "reached, another run may differ" } else { "not reached" };

@@ -1,23 +1,23 @@
 //! What a user is told before and after training.
 
 use flowlet::write::ModelFile;
-use flowlet::{Calibration, MAX_ENSEMBLE_SCORE, Threshold};
+use flowlet::{Calibration, MAX_ENSEMBLE_SCORE};
 
 use super::job::{Job, Trained};
 use super::{conflicts, provenance};
 use crate::device::{self, BalanceSummary, Device};
 use crate::error::Result;
 use crate::inspect::describe_shares;
+use crate::judged::is_label;
 use crate::message::{self, excerpt, word};
 use crate::output;
 use crate::rows::prepare::Prepared;
 use crate::rows::standardise::Column;
-use crate::training::calibrate::{self, Basis};
-use crate::training::constants;
 use crate::training::fit::Fitted;
+use crate::training::{alarms, calibrate, constants};
 
 /// Share of the log-determinant's deviation that the base's is, below which operating points differ.
-const OPERATING_POINTS: f32 = 0.3;
+pub const OPERATING_POINTS: f32 = 0.3;
 
 /// Features that are named for what the context says of them.
 const MOST_NAMED: usize = 3;
@@ -38,54 +38,35 @@ pub fn warn(job: &Job) {
     }
 }
 
-/// Says what a false-alarm rate rests on, if that is little.
-fn warn_of_few_rows(device: &dyn Device, threshold: Threshold, rate: f64) {
-    let (held_out, needed) = (threshold.rows as usize, calibrate::rows_needed(rate));
-    let above = held_out as f64 * rate;
-    if above >= calibrate::HANDFUL {
-        return;
-    }
-    let basis = |calibration| Basis::of(&calibration, threshold.false_alarm_rate);
-    let rests = match device.calibration().map_or(Basis::Rows, basis) {
-        Basis::Exponential(_) => {
-            "it follows an exponential tail fitted to the largest of their scores".into()
-        }
-        Basis::Extrapolation(tail) => {
-            let [low, high] = calibrate::extrapolated_rates(tail, threshold.score);
-            format!(
-                "it is extrapolated along a tail fitted to the largest of their scores, of shape {:.2} \
-                 with a standard error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
-                tail.shape, tail.shape_error
-            )
-        }
-        Basis::Rows if held_out < needed => "the largest of their scores is taken".into(),
-        Basis::Rows => "a handful of rows decides it".into(),
-    };
-    let steadier = (calibrate::HANDFUL / rate).ceil();
-    if held_out < needed {
-        log::warn!(
-            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
-             {needed}: {rests}; {steadier} would make it steady"
-        );
-    } else {
-        log::warn!(
-            "{held_out} rows are left for the threshold, of which a false-alarm rate of {rate} lets \
-             {above:.0} score higher: {rests}; {steadier} would make it steady"
-        );
-    }
+/// What rows are judged by where the densities of operating points differ.
+#[derive(Clone, Copy)]
+pub(super) enum Judged {
+    /// By a score that allows for it.
+    Balanced,
+    /// By the score of a latent model, which does not.
+    Score,
 }
 
 /// Says where the density of normal rows differs so much that it says little of their kind.
-fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
+pub(super) fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary], judged: Judged) {
     let ratio = |own: &BalanceSummary| own.base_deviation / own.log_det_jacobian_deviation;
     let least = balances.iter().map(ratio).fold(f32::INFINITY, f32::min);
     if least < OPERATING_POINTS {
         let columns = job.rows.split.training.names.len() - job.context;
+        let ratio = 1.0 / least;
+        let why = match judged {
+            Judged::Balanced => format!(
+                "its log-determinant varies {ratio:.1} times as much as the base's log-density. The \
+                 balanced score allows for it, a threshold on the log-density would not"
+            ),
+            Judged::Score => format!(
+                "what decoder and posterior say of its width varies {ratio:.1} times as much as how far \
+                 rows are from it. The score of a latent model does not allow for it, the balanced score \
+                 of a flow does"
+            ),
+        };
         log::warn!(
-            "the density of normal rows differs by operating point: its log-determinant varies {:.1} \
-             times as much as the base's log-density. The balanced score allows for it, a threshold on \
-             the log-density would not{}",
-            1.0 / least,
+            "the density of normal rows differs by operating point: {why}{}",
             if job.context == 0 && columns > 2 {
                 "; a column that sets the operating point may be a --context"
             } else {
@@ -93,12 +74,6 @@ fn warn_of_operating_points(job: &Job, balances: &[BalanceSummary]) {
             }
         );
     }
-}
-
-/// Whether a column is called like what tells anomalies from normal rows.
-fn is_label(name: &str) -> bool {
-    let name = name.to_lowercase().replace([' ', '-'], "_");
-    ["label", "labels", "anomaly", "is_anomaly", "outlier", "is_outlier"].contains(&&*name)
 }
 
 /// Says which features shift and scale with the context: the more, the less the rows could be told
@@ -169,16 +144,10 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
         log::info!("{}", describe_shares(&summary.shares));
     }
     log::info!("score: {}", summary.score);
-    for threshold in device.calibration().iter().flat_map(Calibration::thresholds) {
-        let Threshold { rows, false_alarm_rate, score } = threshold;
-        log::info!(
-            "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
-        );
-    }
+    calibrate::report(&*device);
     let thresholds: Vec<_> =
         device.calibration().iter().flat_map(Calibration::thresholds).collect();
     for (threshold, rate) in thresholds.into_iter().zip(&job.arguments.false_alarm_rate) {
-        warn_of_few_rows(&*device, threshold, *rate);
         if summary.balances.len() > 1 && threshold.score >= MAX_ENSEMBLE_SCORE {
             log::warn!(
                 "no row scores above the threshold for a false-alarm rate of {rate}: the score of an \
@@ -186,7 +155,8 @@ pub fn report(job: &Job, file: &ModelFile, trained: &Trained) -> Result<()> {
             );
         }
     }
-    warn_of_operating_points(job, &summary.balances);
+    alarms::report(device::detector(file, "the trained model"));
+    warn_of_operating_points(job, &summary.balances, Judged::Balanced);
     off_constants(job, &mut *device)?;
     log::info!(
         "{}: {} bytes of flash, {} bytes of stack, {} multiply-adds a row",

@@ -1,7 +1,7 @@
 //! What scores mean: a table of those of normal rows that training never saw ([`flowlet::Calibration`]).
 
 use flowlet::write::Calibration;
-use flowlet::{Libm, Tail};
+use flowlet::{Libm, Tail, Threshold};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -97,6 +97,18 @@ fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> (f32, f64) {
     ((sum / count) as f32, count)
 }
 
+/// A calibration of the length that one from so many rows has, with `rates` thresholds.
+pub fn sketch(rows: usize, rates: usize) -> Calibration {
+    let scores: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+    let thresholds = vec![(0.5, 0.0); rates];
+    Calibration {
+        rows: rows as u32,
+        thresholds,
+        quantiles: quantiles(&scores),
+        tail: tail(&scores),
+    }
+}
+
 /// The scores of held-out rows, none of them below that of the training rows at the same rank, and no
 /// thresholds yet.
 ///
@@ -107,21 +119,30 @@ pub fn calibration(
     training: &Dataset,
     held_out: &Dataset,
 ) -> Result<Calibration> {
-    let mut ascending = |rows: &Dataset| -> Result<Vec<f32>> {
-        let scores = rows.single_rows().map(|row| device.score(&row));
-        let mut scores = scores.collect::<Result<Vec<f32>>>()?;
-        scores.sort_unstable_by(f32::total_cmp);
-        Ok(scores)
-    };
-    let (training, mut scores) = (ascending(training)?, ascending(held_out)?);
+    let (training, mut scores) = (ascending(device, training)?, ascending(device, held_out)?);
     raise(&mut scores, &training);
-    let rows = scores.len() as u32;
-    Ok(Calibration {
-        rows,
+    Ok(of_scores(&scores))
+}
+
+/// The scores of `rows` of the machine on site, none of which the model has seen, and no thresholds yet.
+pub fn of_rows(device: &mut dyn Device, rows: &Dataset) -> Result<Calibration> {
+    Ok(of_scores(&ascending(device, rows)?))
+}
+
+fn ascending(device: &mut dyn Device, rows: &Dataset) -> Result<Vec<f32>> {
+    let scores = rows.single_rows().map(|row| device.score(&row));
+    let mut scores = scores.collect::<Result<Vec<f32>>>()?;
+    scores.sort_unstable_by(f32::total_cmp);
+    Ok(scores)
+}
+
+fn of_scores(ascending: &[f32]) -> Calibration {
+    Calibration {
+        rows: ascending.len() as u32,
         thresholds: Vec::new(),
-        quantiles: quantiles(&scores),
-        tail: tail(&scores),
-    })
+        quantiles: quantiles(ascending),
+        tail: tail(ascending),
+    }
 }
 
 /// Raises ascending scores to those of `training`, ascending too, at the same share of rows.
@@ -195,12 +216,62 @@ pub fn extrapolated_rates(tail: Tail, threshold: f32) -> [f64; 2] {
     })
 }
 
+/// Says what the thresholds of a model are, and what they rest on, if that is little.
+pub fn report(device: &dyn Device) {
+    for threshold in device.calibration().iter().flat_map(flowlet::Calibration::thresholds) {
+        let Threshold { rows, false_alarm_rate, score } = threshold;
+        log::info!(
+            "threshold {score} at a false-alarm rate of {false_alarm_rate}, from {rows} rows"
+        );
+        warn_of_few_rows(device, threshold);
+    }
+}
+
+/// Says what a false-alarm rate rests on, if that is little.
+fn warn_of_few_rows(device: &dyn Device, threshold: Threshold) {
+    // As it was asked for, without the digits that f32 adds.
+    let rate: f64 = threshold.false_alarm_rate.to_string().parse().unwrap_or(1.0);
+    let (held_out, needed) = (threshold.rows as usize, rows_needed(rate));
+    let above = held_out as f64 * rate;
+    if above >= HANDFUL {
+        return;
+    }
+    let basis = |calibration| Basis::of(&calibration, threshold.false_alarm_rate);
+    let rests = match device.calibration().map_or(Basis::Rows, basis) {
+        Basis::Exponential(_) => {
+            "it follows an exponential tail fitted to the largest of their scores".into()
+        }
+        Basis::Extrapolation(tail) => {
+            let [low, high] = extrapolated_rates(tail, threshold.score);
+            format!(
+                "it is extrapolated along a tail fitted to the largest of their scores, of shape {:.2} \
+                 with a standard error of {:.2}, by which the rate may be from {low:.1e} to {high:.1e}",
+                tail.shape, tail.shape_error
+            )
+        }
+        Basis::Rows if held_out < needed => "the largest of their scores is taken".into(),
+        Basis::Rows => "a handful of rows decides it".into(),
+    };
+    let steadier = (HANDFUL / rate).ceil();
+    if held_out < needed {
+        log::warn!(
+            "only {held_out} rows are left for the threshold, a false-alarm rate of {rate} needs \
+             {needed}: {rests}; {steadier} would make it steady"
+        );
+    } else {
+        log::warn!(
+            "{held_out} rows are left for the threshold, of which a false-alarm rate of {rate} lets \
+             {above:.0} score higher: {rests}; {steadier} would make it steady"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use flowlet::Model;
     use flowlet::write::{Description, Feature, ModelFile};
     use proptest::prelude::*;
-    use rand::SeedableRng;
+    use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, StandardNormal};
 
@@ -350,6 +421,27 @@ mod tests {
                 assert!((of(&without) - all).abs() < 0.4, "{all}, and {} without", of(&without));
             }
         }
+    }
+
+    /// Scores of windows that overlap, here of four each time the same one: the mean share of fresh scores
+    /// above the threshold is what was asked for, or less, where their number is not believed.
+    #[test]
+    fn a_threshold_of_windows_allows_for_what_they_share() {
+        let mean_rate = |independent: f64| -> f64 {
+            let rate = |seed: u64| {
+                let mut random = ChaCha8Rng::seed_from_u64(seed);
+                let score = |_| -> f32 { -(1.0 - random.random::<f32>()).ln() };
+                let mut scores: Vec<f32> = (0..25).map(score).flat_map(|own| [own; 4]).collect();
+                scores.sort_unstable_by(f32::total_cmp);
+                let file = calibrated(scores);
+                let device = device::open(&file, "windows").unwrap();
+                f64::from(-threshold(&*device, 0.01, independent).unwrap()).exp()
+            };
+            (0..100).map(rate).sum::<f64>() / 100.0
+        };
+        let [believed, allowed] = [1.0, 0.25].map(mean_rate);
+        assert!(allowed < 0.013, "{allowed}, and {believed} with all rows believed");
+        assert!(believed > 1.2 * allowed, "{believed}, and {allowed} with a quarter believed");
     }
 
     #[test]

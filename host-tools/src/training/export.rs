@@ -1,7 +1,7 @@
 //! From trained flows to the bytes of their file.
 
-use flowlet::Terms;
 use flowlet::write::{self, Calibration, Description, ModelFile};
+use flowlet::{Balance, Terms, Usual};
 
 use crate::device;
 use crate::error::Result;
@@ -9,6 +9,7 @@ use crate::message::escape;
 use crate::rows::dataset::Dataset;
 use crate::rows::split::Split;
 use crate::rows::standardise::Column;
+use crate::training::alarms::Alarms;
 use crate::training::ensemble::{Member, log_shares};
 use crate::training::{balance, calibrate};
 
@@ -38,6 +39,8 @@ pub struct Judgement {
     pub score: Score,
     /// Shares of normal rows that may score above each threshold, the one that decides first.
     pub false_alarm_rates: Vec<f64>,
+    /// When scores become an alarm.
+    pub alarms: Alarms,
     /// How rows come from a raw signal, the words of a `Signal`; nothing where they come as they are.
     pub signal: Vec<u32>,
 }
@@ -62,10 +65,11 @@ pub fn export(
         provenance.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
     set_score(&mut description, &split.early_stopping, judgement.score)?;
     let with = |calibration| Description { calibration, ..description.clone() }.to_file();
-    description.calibration = Some(calibrate(with, split, &judgement.false_alarm_rates)?);
-    description.quantiles = (0..description.features.len())
-        .map(|feature| quantiles(&split.training.ascending(feature)))
-        .collect();
+    let calibration = calibrate(with, split, &judgement.false_alarm_rates)?;
+    description.detector =
+        Some(judgement.alarms.detector(&calibration.quantiles, calibration.rows));
+    description.calibration = Some(calibration);
+    description.quantiles = quantiles(&split.training, description.features.len());
     let draft = description.to_file();
     let mut device = device::open(&draft, "the trained model")?;
     let far: Vec<f32> = columns.iter().map(|c| c.feature.centre + 30.0 * c.feature.scale).collect();
@@ -79,10 +83,14 @@ pub fn export(
     Ok(file)
 }
 
-/// Values of a feature in the training rows, ascending.
-fn quantiles(ascending: &[f64]) -> Vec<f32> {
-    let last = ascending.len() - 1;
-    QUANTILES.iter().map(|share| ascending[(share * last as f64).round() as usize] as f32).collect()
+/// Values of each of the first `features` columns in the training rows, ascending.
+pub fn quantiles(training: &Dataset, features: usize) -> Vec<Vec<f32>> {
+    let of_feature = |feature| {
+        let ascending = training.ascending(feature);
+        let last = (ascending.len() - 1) as f64;
+        QUANTILES.iter().map(|share| ascending[(share * last).round() as usize] as f32).collect()
+    };
+    (0..features).map(of_feature).collect()
 }
 
 /// The shares of several flows, and how the score balances each.
@@ -114,11 +122,22 @@ pub fn calibrate(
     let draft = file(None);
     let mut device = device::open(&draft, "the trained model")?;
     let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
+    with_thresholds(file, calibration, rates, split.held_out.independent())
+}
+
+/// The same scores, of rows of which the share `independent` share nothing, with a threshold for each of
+/// `rates`.
+pub fn with_thresholds(
+    file: impl Fn(Option<Calibration>) -> ModelFile,
+    calibration: Calibration,
+    rates: &[f64],
+    independent: f64,
+) -> Result<Calibration> {
     let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, 0.0)).collect();
     let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
     let device = device::open(&draft, "the trained model")?;
     for (rate, threshold) in &mut thresholds {
-        *threshold = calibrate::threshold(&*device, *rate, split.held_out.independent())?;
+        *threshold = calibrate::threshold(&*device, *rate, independent)?;
     }
     Ok(Calibration { thresholds, ..calibration })
 }
@@ -126,6 +145,34 @@ pub fn calibrate(
 /// The file of `members` without what rows tell: no calibration and no vectors.
 pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
     describe(members, columns, context).to_file()
+}
+
+/// A file of the length that [`export`] will give those of `members`, up to a few bytes of its
+/// provenance, of `text` bytes, and to held-out rows of equal scores: what a model will take of a
+/// device, before it is trained. Its thresholds come from `held_out` rows.
+pub fn sketch(
+    members: &[Member],
+    columns: &[Column],
+    context: usize,
+    held_out: usize,
+    judgement: &Judgement,
+    text: usize,
+) -> ModelFile {
+    let mut description = describe(members, columns, context);
+    if judgement.score == Score::Balanced {
+        let usual = Usual { median: 1.0, deviation: 1.0 };
+        let balance = Balance { base: usual, log_det_jacobian: usual };
+        description.balances = vec![balance; members.len()];
+    }
+    description.signal.clone_from(&judgement.signal);
+    let calibration = calibrate::sketch(held_out, judgement.false_alarm_rates.len());
+    description.detector =
+        Some(judgement.alarms.detector(&calibration.quantiles, calibration.rows));
+    description.calibration = Some(calibration);
+    description.quantiles = vec![vec![0.0; QUANTILES.len()]; description.features.len()];
+    description.provenance = " ".repeat(text);
+    description.self_test = vec![(vec![0.0; columns.len()], [0.0; 2]); VECTORS];
+    description.to_file()
 }
 
 /// The flows alone, in equal shares.

@@ -31,6 +31,7 @@ use crate::family::{Architecture, Flow, Sizes};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
 use crate::training::conditional;
+use crate::training::curve::{Curve, Point};
 use crate::training::loss;
 use crate::training::mixture;
 use crate::training::transform::{self, Transform};
@@ -41,7 +42,7 @@ const VALIDATION_BATCH: usize = 1024;
 pub(crate) const AVERAGE_DECAY: f64 = 0.99;
 /// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
 /// the learning rate is multiplied by then.
-const TOO_LONG: (f64, f64) = (0.1, 0.25);
+pub(crate) const TOO_LONG: (f64, f64) = (0.1, 0.25);
 
 /// Widths of the network that shifts and scales the features as the context says.
 const CONDITIONAL_HIDDEN: [usize; 2] = [16, 16];
@@ -88,7 +89,7 @@ pub struct Epoch {
 }
 
 /// A trained flow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fitted {
     /// Fixed layers in front of the flow.
     pub transform: Transform,
@@ -98,6 +99,8 @@ pub struct Fitted {
     pub best: Epoch,
     /// Epochs run; none by expectation maximisation.
     pub epochs: usize,
+    /// What each of them reached.
+    pub curve: Curve,
     /// Whether the time limit ended training, in which case another run may end elsewhere.
     pub out_of_time: bool,
     /// Whether it is still below a plain Gaussian, because it had few epochs.
@@ -210,14 +213,18 @@ pub fn fit(
         context: options.context,
         periodic: standardise::periodic(columns),
     };
-    let transform = fit_transform(options, &training, &validation, sizes, is_time_over)?;
+    let network = match options.context {
+        0 => None,
+        _ => Some(train_conditional(options, &training, &validation, sizes, is_time_over)?),
+    };
+    let transform = fit_transform(options, &training, &validation, sizes, network.as_deref())?;
     if options.architecture.family.default_layers().is_none() {
         return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
     let new = |random: &mut _, device: &_| Flow::new(&options.architecture, sizes, random, device);
     let task =
         Task { options, transform: &transform, training: &training, validation: &validation };
-    let Descent { best, flow, epochs, start_loss, out_of_time } =
+    let Descent { best, flow, epochs, curve, start_loss, out_of_time } =
         task.descend(new, is_time_over, progress)?;
     let judge = task.judge();
     let gaussian = judge.gaussian_losses(&training, options.noise);
@@ -236,27 +243,31 @@ pub fn fit(
             });
         }
     };
-    Ok(Fitted { transform, flow, best, epochs, out_of_time, unfinished })
+    Ok(Fitted { transform, flow, best, epochs, curve, out_of_time, unfinished })
 }
 
-/// What stands in front of the flow.
+/// What stands in front of the flow; `network` is that of the shifts and scales given the context, none
+/// where only the shape of a flow is asked for.
 fn fit_transform(
     options: &Options,
     training: &Rows,
     validation: &Rows,
     sizes: Sizes,
-    is_time_over: impl Fn() -> bool,
+    network: Option<&[Linear]>,
 ) -> Result<Transform> {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
     let (values, further) = (training.all(&mut random), validation.all(&mut random));
     let Sizes { features, context, periodic } = sizes;
     let [rows, further] =
         [&values, &further].map(|values| transform::Rows { values, features, context });
-    let conditional = if context == 0 {
-        None
-    } else {
-        let network = train_conditional(options, training, validation, sizes, is_time_over)?;
-        conditional::layer(&network, further, periodic)
+    let conditional = match network {
+        Some(network) => conditional::layer(network, further, periodic),
+        None if context > 0 => {
+            let flow = Flow::conditional(sizes, &CONDITIONAL_HIDDEN, &mut random, &Device::flex());
+            let (layers, _) = flow.export();
+            layers.into_iter().next().map(|layer| (layer, vec![None; features]))
+        }
+        None => None,
     };
     Transform::fit(options.transform, conditional, rows, further, options.seed)
 }
@@ -294,6 +305,7 @@ struct Descent {
     flow: Flow,
     /// Epochs run.
     epochs: usize,
+    curve: Curve,
     /// Validation loss of the flow as it was made.
     start_loss: f64,
     out_of_time: bool,
@@ -335,6 +347,7 @@ impl Task<'_> {
         let mut since_change = 0;
         let mut run = 0;
         let mut out_of_time = false;
+        let mut curve = Curve::default();
         for number in 1..=options.epochs {
             run = number;
             order.shuffle(&mut random);
@@ -374,6 +387,11 @@ impl Task<'_> {
                 since_change += 1;
             }
             progress(epoch);
+            curve.push(Point {
+                epoch: number,
+                training: -training_loss,
+                validation: -validation_loss,
+            });
             if number - best_number >= options.patience {
                 break;
             }
@@ -398,8 +416,31 @@ impl Task<'_> {
             }
         }
         let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
-        Ok(Descent { best, flow, epochs: run, start_loss, out_of_time })
+        Ok(Descent { best, flow, epochs: run, curve, start_loss, out_of_time })
     }
+}
+
+/// The flow that training would start from, which has the shape of what comes of it: what it will cost
+/// is known before. Not for a family without layers.
+pub fn untrained(
+    options: &Options,
+    training: &Dataset,
+    validation: &Dataset,
+    columns: &[Column],
+) -> Result<Fitted> {
+    let training = Rows::new(training, columns, options.context);
+    let validation = Rows::new(validation, columns, options.context);
+    let sizes = Sizes {
+        features: columns.len() - options.context,
+        context: options.context,
+        periodic: standardise::periodic(columns),
+    };
+    let transform = fit_transform(options, &training, &validation, sizes, None)?;
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let flow = Flow::new(&options.architecture, sizes, &mut random, &Device::flex());
+    let best = Epoch { number: 0, training_loss: 0.0, validation_loss: 0.0, best: 0 };
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time: false, unfinished: true })
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.
@@ -423,7 +464,8 @@ fn fit_mixture(
         |rows| loss::mean(&Judge { transform: &transform, rows, seed: options.seed }.losses(&flow));
     let (training_loss, validation_loss) = (mean(training), mean(validation));
     let best = Epoch { number: 0, training_loss, validation_loss, best: 0 };
-    Ok(Fitted { transform, flow, best, epochs: 0, out_of_time, unfinished: false })
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time, unfinished: false })
 }
 
 /// The loss of each row, given the log-densities of the transformed rows, shape \[rows, 1\].

@@ -25,13 +25,13 @@ const MODELS: [(&str, &str); 4] = [
 #[group(skip)]
 pub struct Options {
     /// Seeds to train with.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", requires = "detection", conflicts_with_all = ["names", "families", "detector", "glitch", "judgement", "latent"])]
     seeds: Vec<u64>,
     /// Train further models beside the default one.
-    #[arg(long, requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
+    #[arg(long, requires = "detection", conflicts_with_all = ["names", "families", "detector", "glitch", "judgement", "latent"])]
     compare: bool,
     /// What other detectors reach, as {"SET": {"baselines": {"DETECTOR": {"auroc": 0.9}}}}.
-    #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "glitch", "judgement", "latent"])]
+    #[arg(long, value_name = "JSON", requires = "detection", conflicts_with_all = ["names", "families", "detector", "glitch", "judgement", "latent"])]
     baselines: Option<PathBuf>,
 }
 

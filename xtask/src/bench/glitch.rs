@@ -26,10 +26,10 @@ const QUICK: &str = "--family real-nvp --epochs 20";
 #[group(skip)]
 pub struct Options {
     /// Glitches to try in each set, one after the other.
-    #[arg(long, default_value_t = 50, requires = "glitch", conflicts_with_all = ["names", "families", "detection", "judgement", "latent"])]
+    #[arg(long, default_value_t = 50, requires = "glitch", conflicts_with_all = ["names", "families", "detection", "detector", "judgement", "latent"])]
     places: usize,
     /// Training rows of each set, its first ones.
-    #[arg(long, default_value_t = 1000, requires = "glitch", conflicts_with_all = ["names", "families", "detection", "judgement", "latent"])]
+    #[arg(long, default_value_t = 1000, requires = "glitch", conflicts_with_all = ["names", "families", "detection", "detector", "judgement", "latent"])]
     rows: usize,
 }
 

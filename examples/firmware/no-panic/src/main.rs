@@ -84,6 +84,8 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
     black_box(degrees.units(layer, width, degrees.degree(layer, width, black_box(3))));
     #[cfg(feature = "latent")]
     latent::<M>(bytes)?;
+    #[cfg(feature = "detector")]
+    detector::<M>(&flow)?;
     #[cfg(feature = "signal")]
     {
         window::<1, 16, 9, 0>(flow.recipe()?)?;
@@ -94,6 +96,33 @@ fn everything<M: Math>(bytes: &'static [u8]) -> Result<f32, Error> {
         window::<1, 4096, 9, 0>(flow.recipe()?)?;
     }
     Ok(flow.score(&x)? + flow.log_density(&x)?)
+}
+
+/// Every function of a detector and of a commissioning.
+#[cfg(feature = "detector")]
+fn detector<M: Math>(flow: &Flow<'static, 9, 64, M>) -> Result<(), Error> {
+    use flowlet::detector::{Commissioning, Detector, Saved};
+
+    let mut commissioning = black_box(Commissioning::<100>::new());
+    black_box((commissioning.rows(), commissioning.is_full()));
+    commissioning.add(black_box(1.0))?;
+    commissioning.scores().for_each(touch);
+    let file = flow.calibration().ok_or(Error::NoCalibration)?;
+    let flow = flow.with_calibration(commissioning.calibration(&file)?);
+    black_box(flow.model().with_calibration(file).detector_settings());
+    let mut detector = black_box(flow.detector()?);
+    let x = black_box([0.5; 9]);
+    black_box(detector.step(&x, || flow.score(&x))?);
+    black_box((detector.state(), detector.evidence(), detector.alarm_at(), detector.charge()));
+    black_box((detector.fewest_rows(), detector.offset(), detector.save()));
+    detector.follow(black_box(false));
+    detector.restore(black_box(&Saved { words: [0; Saved::WORDS] }))?;
+    let settings = detector.settings();
+    black_box((settings.features(), settings.rows_between_false_alarms()));
+    black_box((settings.confirmation(), settings.drift()));
+    settings.sensors().for_each(touch);
+    black_box(Detector::<70>::new(settings, black_box(file))?);
+    Ok(())
 }
 
 /// Every function of a window over a signal.
@@ -142,11 +171,15 @@ fn latent<M: Math>(bytes: &'static [u8]) -> Result<(), Error> {
     black_box((latent.self_test()?, latent.threshold(), latent.offset(black_box(11))));
     black_box((latent.score(&x)?, latent.is_anomaly(&x)?, latent.terms(&x)?.log_weight()));
     black_box((latent.encode(&x)?, latent.decode(&z)?, latent.deviations(&z)?));
+    black_box((latent.attribute(&x)?, latent.is_anomaly_at(&x, black_box(0.1))?));
     black_box((latent.residuals(&x)?, latent.bound(&x)?, latent.log_weight(&x, &z)?));
     black_box((latent.mode::<3>(&x)?, latent.sample(&mut random, black_box(1.0))?));
+    #[cfg(feature = "detector")]
+    black_box((latent.detector()?, latent.model().detector_settings()));
     let given = flowlet::Latent::<9, 4, 64, M, 3>::from_bytes(bytes)?;
     given.expect_context(black_box(&["a"; 3]))?;
     let at = given.given(&context);
+    black_box((at.attribute(&x)?, latent.model().quantiles().map(|own| own.count())));
     black_box((at.score(&x)?, at.mode::<3>(&x)?, at.sample(&mut random, black_box(1.0))?));
     let model = latent.model();
     black_box((model.multiply_adds(), model.multiply_adds_of_a_point(), model.parameters()));
