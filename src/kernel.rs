@@ -43,6 +43,12 @@ impl<'a> Inputs<'a> {
 }
 
 impl<'a> Listed<'a> {
+    /// Their numbers, ascending.
+    #[cfg(feature = "write")]
+    pub fn numbers(self) -> &'a [u16] {
+        self.numbers
+    }
+
     /// Those behind the first `count`.
     #[inline(always)]
     pub fn behind(self, count: usize) -> Option<Self> {

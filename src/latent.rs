@@ -239,6 +239,12 @@ impl<'m, M: Math> LatentModel<'m, M> {
         &self.parts.prior
     }
 
+    /// Encoder and decoder.
+    #[cfg(feature = "write")]
+    pub(crate) fn networks(&self) -> [crate::Network<'m>; 2] {
+        [self.parts.encoder, self.parts.decoder]
+    }
+
     /// Widths of the encoder's hidden layers.
     pub fn encoder_hidden(&self) -> impl Iterator<Item = usize> + use<'m, M> {
         self.parts.encoder.hidden()

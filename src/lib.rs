@@ -35,7 +35,7 @@
 //!   [`Masked`] their conditioners, [`kernel`] the inner loop, [`Base`] the density at the end.
 //! - [`Standardisation`] is the first step from a raw row, [`Periodic`] says which features lie on a
 //!   circle, [`Math`] is the arithmetic of exp, ln and sqrt.
-//! - `write` (feature) makes model files.
+//! - `write` (feature) makes model files; `tally` (same feature) counts what a call of one takes.
 //!
 //! # Rules
 //!
@@ -83,6 +83,8 @@ mod scratch;
 #[cfg(feature = "signal")]
 pub mod signal;
 mod spline;
+#[cfg(feature = "write")]
+pub mod tally;
 mod triangular;
 #[cfg(feature = "write")]
 pub mod write;

@@ -131,6 +131,13 @@ impl<'m> Masked<'m> {
         blocks(self.map.rows(self.degrees.features))
     }
 
+    /// The number of columns of each block of each layer, the output layer's last.
+    #[cfg(feature = "write")]
+    pub(crate) fn columns_of_blocks(&self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
+        let counts = self.block_counts().enumerate();
+        counts.map(move |(layer, count)| (0..count).map(move |block| self.columns(layer, block)))
+    }
+
     /// The blocks of all layers.
     #[inline(always)]
     fn blocks(&self) -> Blocks<'m> {
@@ -150,6 +157,18 @@ impl<'m> Masked<'m> {
         row: &[f32],
         scratch: &'s mut Scratch<'_>,
     ) -> Outputs<'m, 's> {
+        self.run_noting(context, row, scratch, |_| ())
+    }
+
+    /// The same, and tells `note` of each hidden layer which units are listed.
+    #[inline(always)]
+    pub(crate) fn run_noting<'s>(
+        &self,
+        context: &[f32],
+        row: &[f32],
+        scratch: &'s mut Scratch<'_>,
+        mut note: impl FnMut(Listed),
+    ) -> Outputs<'m, 's> {
         let mut next = self.blocks();
         let mut before: Option<(Layer, &Units)> = None;
         for (units, width) in scratch.iter_mut().zip(self.hidden()) {
@@ -159,6 +178,7 @@ impl<'m> Masked<'m> {
                 Some((before, inputs)) => layer.list_listed(&before, inputs, units),
             }
             next = Blocks::new(behind, layer.behind());
+            note(units.listed(layer.listed()).unwrap_or_default());
             before = Some((layer, units));
         }
         // No network is without hidden layers.

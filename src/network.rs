@@ -118,8 +118,26 @@ impl<'m> Network<'m> {
         rows.zip(columns).map(|(rows, columns)| rows * columns).sum()
     }
 
+    /// Rows of its output layer.
+    #[cfg(feature = "write")]
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it is read.
     pub(crate) fn run<'s>(&self, inputs: Inputs, scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
+        self.run_noting(inputs, scratch, |_| ())
+    }
+
+    /// The same, and tells `note` of each hidden layer how many units are listed, none where so many are
+    /// open that all are read.
+    #[inline(always)]
+    pub(crate) fn run_noting<'s>(
+        &self,
+        inputs: Inputs,
+        scratch: &'s mut Scratch<'_>,
+        mut note: impl FnMut(Option<usize>),
+    ) -> Outputs<'m, 's> {
         let [here, there, units] = scratch;
         let (mut here, mut there) = (here, there);
         let (mut weights, _) = self.parameters.as_chunks();
@@ -132,6 +150,7 @@ impl<'m> Network<'m> {
             let out = there.blocks(blocks(rows));
             weights = kernel::apply(columns, weights, source, out);
             listed = kernel::rectify(out, units);
+            note(listed);
             core::mem::swap(&mut here, &mut there);
             columns = rows;
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use flowlet::bijection::{Half, Layer, Side};
 use flowlet::detector::{Detector, Settings};
 use flowlet::signal::Recipe;
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
     Balance, Base, Calibration, LatentModel, Libm, MAX_FEATURES, Math, Member, Memory, Micromath,
@@ -146,6 +147,11 @@ pub trait Device {
     /// Sum of ln scale: log-density of the standardised row minus that of the raw one, the mean
     /// over the flows of an ensemble.
     fn log_scale_sum(&self) -> f32;
+    /// What the answer to `question` takes of such a row; without a row of a typical one while the
+    /// weights are unknown. Of a latent model it is always the score's.
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally>;
+    /// The centre of each context value's training values, less its offset.
+    fn centre_of_context(&self) -> Vec<f32>;
     /// What only a latent model can be asked; none of a flow.
     fn latent(&mut self) -> Option<&mut dyn Latent> {
         None
@@ -192,8 +198,6 @@ pub struct Summary {
     pub parameters: usize,
     /// Products of one log-density.
     pub multiply_adds: usize,
-    /// Splines of one log-density.
-    pub splines: usize,
     /// Stack bytes of a call's memory on a 32-bit core.
     pub ram_bytes: usize,
     /// Name of the arithmetic.
@@ -350,6 +354,17 @@ impl<M: Math> Device for Loaded<'_, M> {
         self.model.log_scale_sum()
     }
 
+    fn tally(&self, row: Option<&[f32]>, question: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_shape(&self.model, question)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_row(&self.model, question, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        let [first, ..] = self.model.members() else { return Vec::new() };
+        first.context_standardisations().map(|own| own.centre).collect()
+    }
+
     fn summary(&self) -> Summary {
         let model = &self.model;
         Summary {
@@ -365,12 +380,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: model
-                .members()
-                .iter()
-                .flat_map(Member::parts)
-                .map(|(mapped, layer)| splines(layer, mapped))
-                .sum(),
             ram_bytes: Scratch::bytes(model.features(), model.context(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),
@@ -429,21 +438,6 @@ fn periods(names: &[String], member: &Member) -> Vec<PeriodSummary> {
             high: centre + scale,
         })
         .collect()
-}
-
-/// Splines that a layer over so many features evaluates for one row.
-fn splines(layer: Layer, features: usize) -> usize {
-    let (map, transformed) = match layer {
-        Layer::Coupling(layer) => (layer.map(), layer.transformed().sizes(features).0),
-        Layer::Autoregressive(layer) => (layer.map(), features),
-        Layer::Permutation(_) | Layer::ActNorm(_) | Layer::LuLinear(_) | Layer::Marginal(_) => {
-            return 0;
-        }
-    };
-    match map {
-        ScalarMap::Spline { .. } => transformed,
-        ScalarMap::Affine { .. } => 0,
-    }
 }
 
 /// A line a layer; one that maps only a part of the row says so.

@@ -376,6 +376,38 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// No model is small enough.
+    #[error(
+        "no model fits {budget}: the smallest, {smallest}, is over its {excess} with {cost}; allow more, or \
+         leave out columns"
+    )]
+    Budget {
+        /// The options that set it.
+        budget: String,
+        /// What it is made of.
+        smallest: String,
+        /// What of the budget it is over.
+        excess: String,
+        /// All that it costs.
+        cost: String,
+    },
+    /// Nothing within a budget learned anything.
+    #[error("no model within the budget could be trained: {reason}")]
+    NoneTrained {
+        /// Of the first one.
+        reason: String,
+    },
+    /// A picture cannot be drawn.
+    #[error(
+        "{}: the picture cannot be drawn: {reason}; please report this as a bug",
+        message::path(name)
+    )]
+    Picture {
+        /// What it shows, or where it was to be.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// Standard output, a pipe or a device does not take the result.
     #[error("{}: cannot be written: {source}", message::path(name))]
     Output {
@@ -383,14 +415,6 @@ pub enum Error {
         name: String,
         /// What the system said.
         source: io::Error,
-    },
-    /// A picture of a report that does not come about.
-    #[error("the picture \"{title}\" cannot be drawn: {why}; please report this as a bug")]
-    Picture {
-        /// What it shows.
-        title: &'static str,
-        /// What the drawing library said.
-        why: String,
     },
     /// The page of a report that does not come about.
     #[error("the page cannot be written: {0}; please report this as a bug")]

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use flowlet::detector::{Detector, Sensor};
 use flowlet::signal::{Detrending, Recipe, Taper};
+use flowlet::tally::Tally;
 use flowlet::{Calibration, MAX_FEATURES, Tail, Threshold};
 use serde_json::{Map, Value, json};
 
+use crate::cost::board::{self, Board};
+use crate::cost::{self, Core, Cost};
 use crate::device::{self, ColumnSummary, MemberSummary, PeriodSummary, Summary};
 use crate::error::Result;
 use crate::latent::device::{LatentSummary, describe_flows};
@@ -20,11 +23,15 @@ use crate::training::curve;
 /// Flash is the file's own size. RAM is the stack memory of one call on a 32-bit core, without
 /// its frames: three rows of D floats (two where the Cargo feature `spline` is off), the context, and
 /// 18 bytes for each unit of the widest layer. The flows of an ensemble use it one after the other,
-/// and their costs add up.
+/// and their costs add up. Cycles are those of a score in the mean over rows that the model draws,
+/// predicted from what was measured on such cores, without wait states of the flash.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
     model: PathBuf,
+    /// What it takes of a board as well, by name; `flowlet boards` lists them.
+    #[arg(long, value_name = "NAME", value_parser = board::parser(), hide_possible_values = true)]
+    board: Option<&'static Board>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,6 +46,9 @@ struct Facts<'m> {
     detector: Option<Detector<'m, MAX_FEATURES>>,
     flash_bytes: usize,
     self_test_vectors: usize,
+    /// What one score takes.
+    tally: Tally,
+    board: Option<&'static Board>,
     /// The dependency of a firmware's Cargo.toml.
     cargo: String,
     /// The line of a firmware that loads the file.
@@ -66,6 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         detector: device::detector(&file, &arguments.model.display().to_string()).ok(),
         flash_bytes: file.bytes().len(),
         self_test_vectors,
+        tally: cost::tally_of_draws(&mut *device)?,
+        board: arguments.board,
         summary,
     };
     output::print(&if arguments.json { facts.json() } else { facts.text() })
@@ -102,6 +114,10 @@ pub fn firmware(summary: &Summary, path: &Path) -> String {
 }
 
 impl Facts<'_> {
+    fn cost(&self, core: Core) -> Cost {
+        Cost::of(&self.summary, self.flash_bytes, &self.tally, core)
+    }
+
     fn json(&self) -> String {
         let Self { summary, .. } = self;
         let mut provenance = Map::new();
@@ -123,6 +139,15 @@ impl Facts<'_> {
             "multiply_adds": summary.multiply_adds,
             "flash_bytes": self.flash_bytes,
             "ram_bytes": summary.ram_bytes,
+            "cost": Core::ALL.map(|core| json!({ "core": core.name(), "cost": self.cost(core) })),
+            "board": self.board.map(|board| {
+                let cost = self.cost(board.timing);
+                json!({
+                    "board": board,
+                    "cost": cost,
+                    "microseconds": board.microseconds(cost.cycles),
+                })
+            }),
             "math": summary.math,
             "threshold": self.thresholds.first().map(threshold),
             "thresholds": self.thresholds.iter().map(threshold).collect::<Vec<_>>(),
@@ -226,6 +251,14 @@ impl Facts<'_> {
         line("multiply-adds", format!("{} a row", summary.multiply_adds));
         line("flash", format!("{} bytes", self.flash_bytes));
         line("RAM", format!("{} bytes of stack a call", summary.ram_bytes));
+        let cycles = [Core::CortexM4f, Core::CortexM0Plus].map(|core| {
+            let Cost { cycles, code_bytes, .. } = self.cost(core);
+            format!("{cycles:.0} on a {} with {code_bytes} bytes of code", core.name())
+        });
+        line("cycles a score", format!("about {}", cycles.join(", ")));
+        if let Some(board) = self.board {
+            line("board", board.describe(&self.cost(board.timing)));
+        }
         line("math", summary.math.into());
         line("score", summary.score.into());
         for threshold in &self.thresholds {

@@ -3,7 +3,8 @@
 //! [`rows`] is all that is known of rows before training, [`training`] turns them into a model
 //! file, [`latent`] into one of a latent model; [`signal`] makes the rows of a raw signal;
 //! [`family`] holds the trainable twins of the device's layers. [`inference`] fits a flow to a density that is known but for its constant, in place of rows. [`device`] runs a file with
-//! the device's own code: it is the only door to what is judged afterwards. [`output`] is where
+//! the device's own code: it is the only door to what is judged afterwards. [`cost`] tells without a
+//! build what a model costs there. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
 //! [`score`], [`detect`], [`commission`], [`features`], [`encode`], [`decode`], [`sample`],
 //! [`report`], [`inspect`]; [`judged`] rows and what alarms [`blame`]
@@ -14,6 +15,7 @@
 
 pub mod blame;
 pub mod commission;
+pub mod cost;
 pub mod decode;
 pub mod detect;
 pub mod device;

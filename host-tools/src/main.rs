@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_verbosity_flag::{InfoLevel, Verbosity};
+use flowlet_tools::cost::board;
 use flowlet_tools::error::Result;
 use flowlet_tools::{
     commission, decode, detect, encode, evaluate, features, inspect, message, output, report,
@@ -38,6 +39,7 @@ enum Verb {
     Sample(sample::Arguments),
     Report(report::Arguments),
     Inspect(inspect::Arguments),
+    Boards(board::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -128,6 +130,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Sample(arguments) => sample::run(arguments),
         Verb::Report(arguments) => report::run(arguments),
         Verb::Inspect(arguments) => inspect::run(arguments),
+        Verb::Boards(arguments) => board::run(arguments),
         Verb::Completions { shell } => completions(*shell),
     }
 }

@@ -22,6 +22,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::blame::Blame;
+use crate::cost::board::{self, Board};
+use crate::cost::{self, Cost};
 use crate::device::{self, Device, Summary};
 use crate::error::Result;
 use crate::evaluate::{self, Evaluation};
@@ -72,6 +74,8 @@ struct Findings {
     name: String,
     summary: Summary,
     flash_bytes: usize,
+    /// What a score takes of common boards.
+    boards: Vec<(&'static Board, Cost)>,
     /// The file's score of each threshold, and what it rests on.
     thresholds: Vec<page::Threshold>,
     /// Scores of held-out rows in the file, each with the number of rows that it stands for.
@@ -109,11 +113,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => Some(test(&file, device, path, arguments)?),
         None => None,
     };
-    let summary = device.summary();
+    let (summary, tally) = (device.summary(), cost::tally_of_draws(device)?);
     let judged = test.as_ref().map_or(&[][..], |test| &test.judged);
     let findings = Findings {
         name: message::path(&arguments.model.file_name().unwrap_or_default().display().to_string()),
         flash_bytes: file.bytes().len(),
+        boards: board::costs(|core| Cost::of(&summary, file.bytes().len(), &tally, core)),
         thresholds: page::thresholds(device),
         held_out: device.calibration().as_ref().map_or(Vec::new(), held_out),
         clouds: clouds(device, judged)?,

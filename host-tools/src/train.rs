@@ -6,6 +6,7 @@ mod job;
 mod latent;
 mod provenance;
 mod report;
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -51,6 +52,8 @@ pub struct Arguments {
     /// Family of the model.
     #[arg(long, value_enum, default_value = "auto")]
     family: Choice,
+    #[command(flatten)]
+    search: search::Options,
     /// Most time for training, such as 90s or 10m, looked at after each epoch; by default 10m
     /// for all candidates of --family auto together, and none for another family.
     #[arg(long, value_name = "TIME")]
@@ -239,6 +242,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::Options { option: "--validation -", with: "training rows from `-`" });
     }
     Draft::check(&arguments.output, &inputs)?;
+    if let Some(picture) = &arguments.search.search_picture {
+        Draft::check(picture, &inputs)?;
+    }
     let Arguments { exclude, context, periodic, offset, missing, signal, .. } = arguments;
     let table = Table::open(&arguments.training)?.with_missing(*missing);
     let roles = Roles::new(&table, exclude, context, periodic, offset)?;
@@ -282,7 +288,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.family == Choice::Vae {
         return latent::run(&job);
     }
-    let trained = job.train()?;
+    let trained = if arguments.search.budget.is_set() { search::run(&job) } else { job.train() }?;
     let file = job.export(&trained)?;
     Draft::create(&arguments.output)?.complete(file.bytes())?;
     report::report(&job, &file, &trained)

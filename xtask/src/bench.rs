@@ -7,6 +7,7 @@ mod families;
 mod glitch;
 mod judgement;
 mod latent;
+mod predict;
 mod quality;
 
 use std::path::PathBuf;
@@ -39,15 +40,25 @@ pub struct Arguments {
     /// are and how soon after the start of a fault there is one.
     #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
     detector: bool,
+    /// Train the default model on every folder of --data, and hold that an emulated device gives every
+    /// test row the host's log-density, score, p-value and attributions, bit for bit.
+    #[arg(long, group = "comparison", requires = "data", conflicts_with = "names")]
+    bits: bool,
     /// Fit flows to known posteriors and train latent variable models on a simulated pump and on every
     /// folder of --data, with three seeds, and tell how near they come and what they reach.
     #[arg(long, group = "comparison", conflicts_with = "names")]
     latent: bool,
+    /// Trace models of every kind on every core, and tell what the cost model predicts of them.
+    #[arg(long, conflicts_with_all = ["comparison", "names"])]
+    cost: bool,
+    /// Fit the cost model's coefficients to these traces first.
+    #[arg(long, requires = "cost")]
+    renew: bool,
     /// Folders with train.csv, val.csv and test.csv, whose last column is `label`.
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "comparison", conflicts_with = "names")]
     data: Vec<PathBuf>,
     /// Most passes over the training rows of each family.
-    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "detector", "glitch", "judgement", "latent"])]
+    #[arg(long, requires = "families", conflicts_with_all = ["names", "detection", "detector", "glitch", "judgement", "bits", "latent"])]
     epochs: Option<u32>,
     #[command(flatten)]
     detection_options: detection::Options,
@@ -69,12 +80,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Arguments { detection: true, detection_options, .. } => {
             detection::run(data, detection_options, train)
         }
+        Arguments { bits: true, .. } => crate::families::every_row(data, train),
         Arguments { latent: true, .. } => latent::run(data, train),
         Arguments { glitch: true, glitch_options, .. } => glitch::run(data, glitch_options, train),
         Arguments { judgement: true, .. } => judgement::run(data, train),
         Arguments { detector: true, .. } => detector::run(data, train),
+        Arguments { cost: true, renew, .. } => predict::run(*renew),
         Arguments { names, .. } => cost(names).map(drop),
     }
+}
+
+/// Holds what the cost model predicts of a few models against what they take.
+pub fn check_predictions() -> Result<()> {
+    predict::check()
 }
 
 /// Measures the models whose names contain one of `parts`.

@@ -1,8 +1,8 @@
-//! Instructions and Cortex-M4 cycles of functions, counted over a trace of QEMU.
+//! Instructions and cycles of functions, counted over a trace of QEMU.
 //!
-//! Each executed instruction is given the cycles of Arm's "Cortex-M4 Technical Reference Manual"
-//! (DDI 0439B, table 3-1 for the integer instructions, table 7-1 for the FPU), without flash wait
-//! states:
+//! Each executed instruction is given the cycles of Arm's technical reference manuals, without flash
+//! wait states. Of the Cortex-M4 (DDI 0439B, table 3-1 for the integer instructions, table 7-1 for the
+//! FPU):
 //!
 //! | instruction                                  | cycles                                 |
 //! |----------------------------------------------|----------------------------------------|
@@ -17,6 +17,20 @@
 //! | all others                                   | 1                                      |
 //! | FPU arithmetic whose result the next one uses| 1 more                                 |
 //! | a taken branch                               | 2 more                                 |
+//!
+//! The Cortex-M3 (DDI 0337H, table 3-1) takes the same, but 5 for UMULL and SMULL, of 3 to 5, and 7 for
+//! UMLAL and SMLAL, of 4 to 7. The Cortex-M0+ (DDI 0484C, table 3-1), with the multiplier of one cycle:
+//!
+//! | instruction                                  | cycles                                 |
+//! |----------------------------------------------|----------------------------------------|
+//! | PUSH, POP, LDM, STM                          | 1 + number of words                    |
+//! | POP of the program counter                   | 1 more                                 |
+//! | LDR, STR and their kin                       | 2                                      |
+//! | all others                                   | 1                                      |
+//! | a taken branch                               | 1 more                                 |
+//!
+//! The Cortex-M0 (DDI 0432C, table 3-1) has a pipeline of one stage more and takes one cycle more for
+//! every taken branch, whichever instruction it is, and no other differs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -26,6 +40,36 @@ use capstone::prelude::*;
 use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::{emulator, firmware};
+
+/// A core whose timing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// ARMv6-M, no FPU; the Cortex-M0 is counted beside it ([`Cost::branches`]).
+    CortexM0Plus,
+    /// ARMv7-M, no FPU.
+    CortexM3,
+    /// ARMv7E-M with an FPU of single precision.
+    CortexM4F,
+}
+
+impl Core {
+    /// The target that firmware for it is built for.
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::CortexM0Plus => "thumbv6m-none-eabi",
+            Self::CortexM3 => "thumbv7m-none-eabi",
+            Self::CortexM4F => "thumbv7em-none-eabihf",
+        }
+    }
+
+    /// Cycles that a taken branch takes besides.
+    const fn refill(self) -> u64 {
+        match self {
+            Self::CortexM0Plus => 1,
+            Self::CortexM3 | Self::CortexM4F => 2,
+        }
+    }
+}
 
 /// What one instruction costs by itself, and what its neighbours must know of it.
 struct Instruction {
@@ -45,16 +89,18 @@ struct Instruction {
 pub struct Cost {
     /// Instructions executed.
     pub instructions: u64,
-    /// Cycles of a Cortex-M4.
+    /// Cycles of the core.
     pub cycles: u64,
+    /// Branches taken.
+    pub branches: u64,
     /// Products in the kernel's functions and in those it is inlined into.
     pub products: u64,
 }
 
 /// Runs `elf` and weighs every call of its functions `measured_*`, by the rest of their names.
-pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>> {
+pub fn measure(path: &Path, core: Core, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>> {
     let elf = std::fs::read(path).with_context(|| format!("{path:?}"))?;
-    let code = disassemble(&elf)?;
+    let code = disassemble(&elf, core)?;
     let functions = firmware::measured(&elf)?;
     if functions.is_empty() {
         bail!("{path:?} has no function `measured_*`");
@@ -76,7 +122,8 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
         let branched = before.is_some_and(|(from, last)| from + last.length != address);
         let returned = open.as_ref().is_some_and(|(_, back, _)| *back == address);
         if let (true, Some((name, _, mut cost))) = (returned, open.take_if(|_| returned)) {
-            cost.cycles += u64::from(branched) * 2;
+            cost.branches += u64::from(branched);
+            cost.cycles += u64::from(branched) * core.refill();
             calls.entry(name.clone()).or_default().push(cost);
         }
         if let (None, Some(name), Some((from, last))) = (&open, functions.get(&address), before) {
@@ -88,7 +135,8 @@ pub fn measure(path: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<Cost>>
                 instruction.is_product && kernel.iter().any(|range| range.contains(&address));
             cost.products += u64::from(is_product);
             cost.cycles += cycles(instruction, before.map(|(_, last)| last));
-            cost.cycles += u64::from(branched) * 2;
+            cost.branches += u64::from(branched);
+            cost.cycles += u64::from(branched) * core.refill();
         }
         before = Some((address, instruction));
     })?;
@@ -110,7 +158,7 @@ fn cycles(instruction: &Instruction, before: Option<&Instruction>) -> u64 {
 }
 
 /// Every instruction of the code sections, by address.
-fn disassemble(elf: &[u8]) -> Result<HashMap<u64, Instruction>> {
+fn disassemble(elf: &[u8], core: Core) -> Result<HashMap<u64, Instruction>> {
     let file = object::File::parse(elf)?;
     let engine = Capstone::new()
         .arm()
@@ -139,7 +187,7 @@ fn disassemble(elf: &[u8]) -> Result<HashMap<u64, Instruction>> {
             let offset = (start - section.address()) as usize;
             let range = bytes.get(offset..(end - section.address()) as usize);
             if let (true, Some(range)) = (is_code, range) {
-                decode(&engine, range, start, &mut code)?;
+                decode(&engine, core, range, start, &mut code)?;
             }
         }
     }
@@ -148,6 +196,7 @@ fn disassemble(elf: &[u8]) -> Result<HashMap<u64, Instruction>> {
 
 fn decode(
     engine: &Capstone,
+    core: Core,
     bytes: &[u8],
     start: u64,
     code: &mut HashMap<u64, Instruction>,
@@ -162,7 +211,10 @@ fn decode(
             let name = instruction.mnemonic().unwrap_or_default();
             let operands = instruction.op_str().unwrap_or_default();
             let length = instruction.bytes().len();
-            code.insert(instruction.address(), Instruction::new(name, operands, length as u64));
+            code.insert(
+                instruction.address(),
+                Instruction::new(core, name, operands, length as u64),
+            );
             offset += length;
         }
         if offset < bytes.len() {
@@ -174,16 +226,23 @@ fn decode(
 }
 
 impl Instruction {
-    fn new(name: &str, operands: &str, length: u64) -> Self {
+    fn new(core: Core, name: &str, operands: &str, length: u64) -> Self {
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let accumulates =
             starts(&["vmla", "vmls", "vfma", "vfms", "vfnma", "vfnms", "vnmla", "vnmls"]);
         let many = ["push", "pop", "ldm", "stm", "vldm", "vstm", "vpush", "vpop"];
+        let is_pipelined = core != Core::CortexM0Plus;
         let cycles = match () {
+            () if starts(&["pop"]) && !is_pipelined && operands.contains("pc") => {
+                2 + words(operands)
+            }
             () if starts(&many) => 1 + words(operands),
             () if starts(&["vldr", "vstr"]) => 2,
             () if starts(&["ldrd", "strd"]) => 3,
             () if starts(&["ldr"]) => 2,
+            () if starts(&["str"]) && !is_pipelined => 2,
+            () if starts(&["umull", "smull"]) && core == Core::CortexM3 => 5,
+            () if starts(&["umlal", "smlal"]) && core == Core::CortexM3 => 7,
             () if accumulates => 3,
             () if starts(&["vdiv", "vsqrt"]) => 14,
             () if starts(&["udiv", "sdiv"]) => 7,
@@ -201,7 +260,7 @@ impl Instruction {
         Self {
             cycles,
             length,
-            is_load: starts(&["ldr", "vldr"]),
+            is_load: is_pipelined && starts(&["ldr", "vldr"]),
             is_double_load: starts(&["ldrd"]),
             is_product: starts(&["vmul", "vnmul"]) || accumulates,
             result: first.filter(|_| arithmetic),

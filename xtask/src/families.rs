@@ -1,6 +1,6 @@
 //! That the device computes what the host does, for every family of `flowlet train`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use flowlet::write::ModelFile;
@@ -30,6 +30,9 @@ const VARIANTS: [(&str, &str); 11] = [
 /// Of the bundled test rows, every so-manieth is compared.
 const STEP: usize = 6;
 
+/// Of the rows compared, every so-manieth is asked for attributions, which take many scores.
+const ATTRIBUTED: usize = 16;
+
 /// Extreme rows that are compared besides.
 const EXTREMES: usize = 64;
 /// Sensors of the bundled rows.
@@ -57,7 +60,8 @@ pub fn check() -> Result<()> {
         |(number, (data, family, options))| {
             let options = format!("--family {family} --epochs 2 --hidden 16 {options}");
             let folder = crate::results(&format!("families/{number}"))?;
-            compare(&flowlet, data, &crate::words(&options), &folder).context(options)
+            let every = Every { row: STEP, attributed: ATTRIBUTED };
+            compare(&flowlet, data, &crate::words(&options), every, &folder).context(options)
         },
         |(_, (_, family, options)), compared| {
             println!("{family} {options}: {} numbers of the same bits", compared?);
@@ -66,18 +70,47 @@ pub fn check() -> Result<()> {
     )
 }
 
+/// Trains the default model on each folder, and holds that host and device agree to the bit on every
+/// test row in its log-density, score, p-value and attributions.
+pub fn every_row(folders: &[PathBuf], options: &[String]) -> Result<()> {
+    let flowlet = HostTool::build()?;
+    for path in folders {
+        let data = Data::find(path)?;
+        let folder = crate::results(&format!("families/{}", data.name))?;
+        let every = Every { row: 1, attributed: 1 };
+        let count = compare(&flowlet, &data, options, every, &folder)?;
+        println!("{}: {count} numbers of the same bits", data.name);
+    }
+    Ok(())
+}
+
+/// Which rows are compared, and which of these are asked for attributions.
+#[derive(Clone, Copy)]
+struct Every {
+    row: usize,
+    attributed: usize,
+}
+
 /// Trains a model and takes rows through it on both sides; how many numbers they agree in.
-fn compare(flowlet: &HostTool, data: &Data, options: &[String], folder: &Path) -> Result<usize> {
+fn compare(
+    flowlet: &HostTool,
+    data: &Data,
+    options: &[String],
+    every: Every,
+    folder: &Path,
+) -> Result<usize> {
     let path = folder.join("model.flow");
     flowlet.train_quietly(&data.training, Some(&data.validation), options, &path)?;
-    let mut rows = Rows::read(&data.test, flowlet, &path)?.every(STEP);
+    let mut rows = Rows::read(&data.test, flowlet, &path)?.every(every.row);
     rows.0.extend(models::extreme_rows(EXTREMES, rows.0[0].len()));
     rows.write(&folder.join("rows.f32"))?;
+    std::fs::write(folder.join("attributed.u32"), (every.attributed as u32).to_le_bytes())?;
 
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {path:?}"))?;
     let file = ModelFile::new(&bytes);
     let model = Model::from_bytes(file.bytes()).map_err(|error| anyhow!("{path:?}: {error}"))?;
-    let host = directions(&model, &rows).map_err(|error| anyhow!("{path:?}: {error}"))?;
+    let host = directions(&model, &rows, every.attributed)
+        .map_err(|error| anyhow!("{path:?}: {error}"))?;
     emulator::run(&firmware::build("directions", &path, folder)?, folder)?;
     let device = data::read_floats(&folder.join("results.f32"))?;
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -87,11 +120,15 @@ fn compare(flowlet: &HostTool, data: &Data, options: &[String], folder: &Path) -
 }
 
 /// What the firmware `directions` computes, on the host.
-fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Error> {
+fn directions(
+    model: &Model<Libm>,
+    rows: &Rows,
+    attributed: usize,
+) -> Result<Vec<f32>, flowlet::Error> {
     let mut memory = Memory::of(model);
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut results = Vec::new();
-    for row in &rows.0 {
+    for (number, row) in rows.0.iter().enumerate() {
         let (row, context) = row.split_at(model.features());
         let given = model.given(context);
         let score = given.score(row, &mut memory.scratch())?;
@@ -107,6 +144,11 @@ fn directions(model: &Model<Libm>, rows: &Rows) -> Result<Vec<f32>, flowlet::Err
                 results.extend(mapped);
                 results.push(log_det);
             }
+        }
+        if number.is_multiple_of(attributed) {
+            let (mut x, mut attributions) = (row.to_vec(), vec![0.0; row.len()]);
+            given.attribute(&mut x, &mut attributions, &mut memory.scratch())?;
+            results.extend(attributions);
         }
     }
     Ok(results)

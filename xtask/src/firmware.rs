@@ -11,6 +11,7 @@ use flowlet::write::ModelFile;
 use flowlet::{Error, LatentModel, Libm, Model};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
+use crate::cycles::Core;
 use crate::setup;
 
 /// Where the firmware workspace lies.
@@ -54,16 +55,13 @@ pub fn targets_of_each_compiler() -> Vec<Vec<&'static str>> {
     [found, missing].into_iter().filter(|targets| !targets.is_empty()).collect()
 }
 
-/// The core of [`build`].
-const CORTEX_M4: &str = "thumbv7em-none-eabihf";
-
-/// Builds the firmware `name` for the Cortex-M4 around a model file, with the parts of flowlet
-/// that the model needs and no others; the path of its ELF file in `folder`.
+/// Builds the firmware `name` for the Cortex-M4 around a model file, as [`build_for`] does.
 pub fn build(name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
-    build_for(CORTEX_M4, name, model, folder)
+    build_for(Core::CortexM4F.target(), name, model, folder)
 }
 
-/// The same for another core.
+/// Builds the firmware `name` for `target` around a model file, with the parts of flowlet
+/// that the model needs and no others; the path of its ELF file in `folder`.
 pub fn build_for(target: &str, name: &str, model: &Path, folder: &Path) -> Result<PathBuf> {
     /// Cargo writes each firmware to the same place, from where it must be copied first.
     static TURN: Mutex<()> = Mutex::new(());
@@ -88,10 +86,20 @@ pub fn build_for(target: &str, name: &str, model: &Path, folder: &Path) -> Resul
     Ok(elf)
 }
 
+/// Builds the firmware `steps` for `core`, which holds no model; the path of its ELF file.
+pub fn build_steps(core: Core) -> Result<PathBuf> {
+    let target = core.target();
+    let mut command = cargo(target);
+    command.args(["build", "--quiet", "--release", "--package", "steps", "--target", target]);
+    crate::run(command.env("FLOWLET_MODEL", some_model()))?;
+    Ok(folder().join("target").join(target).join("release/steps"))
+}
+
 /// Builds what firmwares need before there is a model.
 pub fn prepare(names: &[&str]) -> Result<()> {
-    let mut command = cargo(CORTEX_M4);
-    command.args(["build", "--quiet", "--release", "--target", CORTEX_M4]);
+    let target = Core::CortexM4F.target();
+    let mut command = cargo(target);
+    command.args(["build", "--quiet", "--release", "--target", target]);
     command.args(names.iter().flat_map(|name| ["--package", name]));
     crate::run(command.env("FLOWLET_MODEL", some_model()))
 }
@@ -104,7 +112,8 @@ pub fn some_model() -> PathBuf {
 /// Bytes in an ELF file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
-    /// Code of the crate, of libm, and of the measured calls that they are inlined into.
+    /// Code of the crate, of libm, of floating-point numbers where there is no FPU, and of the measured
+    /// calls that they are inlined into.
     pub text: u64,
     /// Constants, all of the firmware but the model file.
     pub rodata: u64,
@@ -141,7 +150,7 @@ pub fn sizes(elf: &[u8], model: u64) -> Result<Sizes> {
     for symbol in file.symbols() {
         let (Ok(name), Some(section)) = (symbol.name(), symbol.section_index()) else { continue };
         let name = demangle(name);
-        let ours = name.contains("flowlet::");
+        let ours = name.contains("flowlet::") || is_soft_float(&name);
         match file.section_by_index(section).map(|section| section.kind()) {
             Ok(SectionKind::Text) if ours || name.contains("libm::") || is_measured(&name) => {
                 sizes.text += symbol.size();
@@ -161,6 +170,8 @@ pub fn measured(elf: &[u8]) -> Result<BTreeMap<u64, String>> {
     let measured = functions.filter_map(|symbol| {
         let name = demangle(symbol.name().ok()?);
         let (_, rest) = name.split_once("::measured_")?;
+        // A function for several sizes has them behind its name.
+        let (rest, _) = rest.split_once("::<").unwrap_or((rest, ""));
         // A function's address has its lowest bit set for Thumb.
         Some((symbol.address() & !1, rest.to_owned()))
     });
@@ -181,6 +192,11 @@ pub fn functions(elf: &[u8], prefixes: &[&str]) -> Result<Vec<Range<u64>>> {
         start..start + symbol.size()
     });
     Ok(addresses.collect())
+}
+
+/// Whether it is arithmetic that a core without an FPU needs.
+fn is_soft_float(name: &str) -> bool {
+    name.starts_with("__aeabi_f") || name.starts_with("compiler_builtins::float::")
 }
 
 fn is_measured(name: &str) -> bool {

@@ -66,6 +66,7 @@ pub fn compare(
     let refused = |error: Error| anyhow!("{path:?}: {error}");
     let model = LatentModel::from_bytes(file.bytes()).map_err(refused)?;
     let host = answers(&model, &rows).map_err(refused)?;
+    std::fs::write(folder.join("attributed.u32"), 1u32.to_le_bytes())?;
     emulator::run(&firmware::build("directions", &path, folder)?, folder)?;
     let device = data::read_floats(&folder.join("results.f32"))?;
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 mod bench;
 mod boards;
+mod coefficients;
 mod cycles;
 mod data;
 mod demo;
@@ -136,6 +137,7 @@ mod tests {
             "xtask bench --detection --data a b --seeds 0,1 --baselines c.json -- --epochs 3",
             "xtask bench --glitch --data a --places 5 --rows 100",
             "xtask bench --detector --data a b -- --family gmm",
+            "xtask bench --cost --renew",
             "xtask bench --latent",
             "xtask bench --latent --data a b -- --epochs 3",
             "xtask demo --signal",
@@ -152,6 +154,8 @@ mod tests {
             "xtask bench all --detection --data a",
             "xtask bench all --data a",
             "xtask bench all --latent",
+            "xtask bench --renew",
+            "xtask bench all --cost",
             "xtask bench --latent --detection --data a",
             "xtask bench --detector",
             "xtask bench --detector --latent --data a",

@@ -1,5 +1,6 @@
 //! Measures what a model costs on an emulated Cortex-M4.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -9,8 +10,9 @@ use flowlet::write::ModelFile;
 use flowlet::{Error, LatentModel, Libm, Member, Model};
 use serde::Serialize;
 
-use crate::cycles::{self, Cost};
+use crate::cycles::{self, Core, Cost};
 use crate::data::Rows;
+use crate::firmware::Sizes;
 use crate::{emulator, firmware};
 
 /// Rows that are traced.
@@ -48,34 +50,76 @@ pub struct Measurement {
     pub stack_bytes: u64,
 }
 
+/// What the firmware `bench` told of a model and some rows.
+pub struct Traced {
+    costs: BTreeMap<String, Vec<Cost>>,
+    printed: String,
+    /// Bytes of a firmware around one model.
+    pub sizes: Option<Sizes>,
+    /// How often each operation ran.
+    calls: usize,
+}
+
+impl Traced {
+    /// Runs the firmware for `core` around `model` on `rows`.
+    pub fn run(core: Core, model: &Path, rows: &Rows, folder: &Path) -> Result<Self> {
+        let elf = firmware::build_for(core.target(), "bench", model, folder)?;
+        rows.write(&folder.join("rows.f32"))?;
+        let printed = String::from_utf8(emulator::run(&elf, folder)?)?;
+        let costs = cycles::measure(&elf, core, folder)?;
+        let length = std::fs::metadata(model)?.len();
+        let sizes = Some(firmware::sizes(&std::fs::read(&elf)?, length)?);
+        // Each row, and the call on the painted stack.
+        Ok(Self { costs, printed, sizes, calls: rows.len() + 1 })
+    }
+
+    /// Runs the firmware `steps` on the `model.flow` of `folder`.
+    pub fn run_steps(core: Core, elf: &Path, rows: &Rows, folder: &Path) -> Result<Self> {
+        rows.write(&folder.join("rows.f32"))?;
+        let mut costs = cycles::measure(elf, core, folder)?;
+        if let Some(latent) = costs.remove("latent_score") {
+            costs.insert("score".into(), latent);
+        }
+        Ok(Self { costs, printed: String::new(), sizes: None, calls: rows.len() })
+    }
+
+    /// What `operation` cost on each row; around one model then once more on the last one, on painted
+    /// stack.
+    pub fn costs(&self, operation: &str) -> Result<&[Cost]> {
+        let costs = self.costs.get(operation);
+        let costs = costs.with_context(|| format!("{operation} never ran"))?;
+        // QEMU ends without an error when it is stopped from outside.
+        ensure!(
+            costs.len() == self.calls,
+            "the trace has {} calls of {operation} instead of {}",
+            costs.len(),
+            self.calls
+        );
+        Ok(costs)
+    }
+
+    /// Peak of its stack.
+    pub fn stack(&self, operation: &str) -> Result<u64> {
+        let stack = self.printed.lines().find_map(|line| {
+            line.strip_prefix("stack ")?.strip_prefix(operation)?.trim().parse().ok()
+        });
+        stack.with_context(|| format!("no stack figure for {operation}"))
+    }
+}
+
 /// Weighs the density, the score and the sampling of a model on evenly spread `rows`.
 pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<Vec<Measurement>> {
-    let elf = firmware::build("bench", model, folder)?;
     let rows = rows.every(rows.len().div_ceil(TRACED));
-    rows.write(&folder.join("rows.f32"))?;
-    let printed = String::from_utf8(emulator::run(&elf, folder)?)?;
-    let costs = cycles::measure(&elf, folder)?;
-    let file = std::fs::read(model)?;
-    let sizes = firmware::sizes(&std::fs::read(&elf)?, file.len() as u64)?;
-    let aligned = ModelFile::new(&file);
+    let traced = Traced::run(Core::CortexM4F, model, &rows, folder)?;
+    let aligned = ModelFile::new(&std::fs::read(model)?);
     let Work { multiply_adds, dense, operations } =
         Work::of(&aligned).map_err(|error| anyhow!("{name}: {error}"))?;
+    let sizes = traced.sizes.context("a firmware around one model")?;
     let measurement = |operation: &str| {
-        let costs = costs.get(operation).with_context(|| format!("{operation} never ran"))?;
-        // Each row, and the call on the painted stack. QEMU ends without an error when it is
-        // stopped from outside.
-        ensure!(
-            costs.len() == rows.len() + 1,
-            "{name}: the trace has {} calls of {operation} on {} rows",
-            costs.len(),
-            rows.len()
-        );
+        let costs = traced.costs(operation).with_context(|| name.to_owned())?;
         let mean = |value: fn(&Cost) -> u64| {
             costs.iter().map(value).sum::<u64>() as f64 / costs.len() as f64
         };
-        let stack = printed.lines().find_map(|line| {
-            line.strip_prefix("stack ")?.strip_prefix(operation)?.trim().parse().ok()
-        });
         let cycles = mean(|cost| cost.cycles);
         Ok(Measurement {
             name: format!("{name}/{operation}"),
@@ -89,7 +133,7 @@ pub fn measure(name: &str, model: &Path, rows: &Rows, folder: &Path) -> Result<V
             rodata_bytes: sizes.rodata,
             data_bytes: sizes.data,
             bss_bytes: sizes.bss,
-            stack_bytes: stack.with_context(|| format!("no stack figure for {operation}"))?,
+            stack_bytes: traced.stack(operation)?,
         })
     };
     operations.into_iter().map(measurement).collect()

@@ -1,6 +1,8 @@
 //! Models of every family with random weights, for what a row costs does not hang on what was
 //! learned.
 
+pub mod varied;
+
 use flowlet::bijection::{Half, Side};
 use flowlet::write::{
     Base, Component, Description, Feature, LatentDescription, LatentFlow, Layer, Linear,
@@ -138,7 +140,7 @@ pub fn extreme_rows(count: usize, length: usize) -> Vec<Vec<f32>> {
     const EXTREMES: [f32; 10] =
         [1e30, -1e30, 1e-30, -1e-30, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, 0.0, -0.0];
     let mut random = Random::new();
-    let mut value = || match random.0.next_u32() as usize % (2 * EXTREMES.len()) {
+    let mut value = || match random.generator.next_u32() as usize % (2 * EXTREMES.len()) {
         index if index < EXTREMES.len() => EXTREMES[index],
         _ => 50.0 * random.normal(),
     };
@@ -199,7 +201,13 @@ fn alternating(number: usize) -> Half {
 }
 
 /// Seeded random parameters.
-pub struct Random(ChaCha8Rng);
+pub struct Random {
+    generator: ChaCha8Rng,
+    /// Widths of every network's hidden layers.
+    hidden: &'static [usize],
+    /// Context values of every network.
+    context: usize,
+}
 
 impl Random {
     fn new() -> Self {
@@ -207,12 +215,12 @@ impl Random {
     }
 
     pub fn seeded(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+        Self { generator: ChaCha8Rng::seed_from_u64(seed), hidden: &HIDDEN, context: 0 }
     }
 
     /// Uniform in -1..1.
     fn uniform(&mut self) -> f32 {
-        (self.0.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0
+        (self.generator.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0
     }
 
     /// From N(0, 1), by Box and Muller's method.
@@ -232,8 +240,9 @@ impl Random {
     }
 
     fn network(&mut self, inputs: usize, outputs: usize) -> Vec<Linear> {
-        let [first, second] = HIDDEN;
-        vec![self.linear(first, inputs), self.linear(second, first), self.linear(outputs, second)]
+        let columns = [self.context + inputs].into_iter().chain(self.hidden.iter().copied());
+        let rows = self.hidden.iter().copied().chain([outputs]);
+        rows.zip(columns).map(|(rows, columns)| self.linear(rows, columns)).collect()
     }
 
     fn coupling(&mut self, number: usize, features: usize, map: ScalarMap) -> Layer {
@@ -258,7 +267,7 @@ impl Random {
     fn permutation(&mut self, features: usize) -> Layer {
         let mut order: Vec<u32> = (0..features as u32).collect();
         for last in (1..order.len()).rev() {
-            order.swap(last, self.0.next_u32() as usize % (last + 1));
+            order.swap(last, self.generator.next_u32() as usize % (last + 1));
         }
         Layer::Permutation(order)
     }

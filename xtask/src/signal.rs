@@ -77,7 +77,7 @@ pub fn check() -> Result<()> {
     std::fs::write(&path, model(&signal).bytes())?;
     samples(2).write(&folder.join("samples.f32"))?;
     let elf = firmware::build("signal", &path, &folder)?;
-    let costs = cycles::measure(&elf, &folder)?;
+    let costs = cycles::measure(&elf, cycles::Core::CortexM4F, &folder)?;
     let mut calls: Vec<f64> = costs
         .get("push")
         .context("no sample was pushed")?

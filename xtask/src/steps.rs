@@ -378,6 +378,7 @@ fn cycles() -> Result<Outcome> {
         .map(|name| measured(&format!("{name}/log_density")).map(|measured| measured.cycles));
     let more = student_t? - normal?;
     ensure!(more <= 1500.0, "a Student-t base costs {more} cycles more than a normal, above 1500");
+    bench::check_predictions()?;
     Ok(Outcome::Passed)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowlet::signal::Recipe;
+use flowlet::tally::{self, Question, Tally};
 use flowlet::write::ModelFile;
 use flowlet::{
     Calibration, LatentMemory, LatentModel, LatentScratch, LatentTerms, Libm, Likelihood, Math,
@@ -171,6 +172,16 @@ impl<M: Math> Device for Loaded<'_, M> {
         Some(self)
     }
 
+    fn tally(&self, row: Option<&[f32]>, _: Question) -> Result<Tally> {
+        let Some(row) = row else { return Ok(tally::of_latent_shape(&self.model)) };
+        let (x, context) = row.split_at(self.model.features());
+        Ok(tally::of_latent_row(&self.model, x, context)?)
+    }
+
+    fn centre_of_context(&self) -> Vec<f32> {
+        self.model.context_standardisations().map(|own| own.centre).collect()
+    }
+
     fn summary(&self) -> Summary {
         let model = &self.model;
         let names = model.feature_names().chain(model.context_names()).enumerate();
@@ -193,7 +204,6 @@ impl<M: Math> Device for Loaded<'_, M> {
             width: model.width(),
             parameters: model.parameters(),
             multiply_adds: model.multiply_adds(),
-            splines: 0,
             ram_bytes: LatentScratch::bytes(features, context, model.latents(), model.width()),
             math: self.math,
             provenance: facts(model.provenance()),

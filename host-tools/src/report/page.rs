@@ -418,7 +418,7 @@ fn columns(Findings { summary, ranges, .. }: &Findings) -> Vec<Value> {
     summary.columns.iter().enumerate().map(row).collect()
 }
 
-fn costs(Findings { summary, flash_bytes, .. }: &Findings) -> Vec<Value> {
+fn costs(Findings { summary, flash_bytes, boards, .. }: &Findings) -> Vec<Value> {
     let mut lines = Vec::new();
     let mut line = |name: String, value: String, meaning: &str| {
         lines.push(self::line(name, value, meaning));
@@ -435,9 +435,6 @@ fn costs(Findings { summary, flash_bytes, .. }: &Findings) -> Vec<Value> {
     );
     let products = |count: usize| format!("{} multiply-adds", with_separators(count));
     line("A score".into(), products(summary.multiply_adds), "");
-    if summary.splines > 0 {
-        line("Splines".into(), with_separators(summary.splines), "evaluated for a score, besides");
-    }
     match (&summary.latent, &summary.members[..]) {
         (Some(_), [posterior, prior]) => {
             let [posterior, prior] = describe_flows(posterior, prior);
@@ -453,6 +450,9 @@ fn costs(Findings { summary, flash_bytes, .. }: &Findings) -> Vec<Value> {
         _ => {}
     }
     line("Arithmetic".into(), summary.math.into(), "");
+    for (board, cost) in boards {
+        line(board.name.into(), board.time(cost), &board.describe(cost));
+    }
     lines
 }
 

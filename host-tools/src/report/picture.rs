@@ -45,7 +45,7 @@ pub fn svg(
         let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
         draw(&area)
             .and_then(|()| area.present())
-            .map_err(|error| Error::Picture { title, why: error.to_string() })?;
+            .map_err(|error| Error::Picture { name: title.into(), reason: error.to_string() })?;
     }
     // In a page an SVG element needs no name space, which would be an address.
     let inner = text.split_once('>').map_or("", |(_, inner)| inner);

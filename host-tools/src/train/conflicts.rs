@@ -16,6 +16,8 @@ const VAE: &str = "--family vae";
 
 /// What options of finished rows do not go with.
 const SIGNAL: &str = "a raw signal (--rate)";
+/// The options of a budget.
+const BUDGET: &str = "a budget (--flash, --stack, --cycles, --board)";
 
 /// An option, what it does not go with, and whether both are there.
 type Conflict = (&'static str, &'static str, fn(&Arguments) -> bool);
@@ -68,6 +70,16 @@ const CONFLICTS: &[Conflict] = &[
         a.signal.rate.is_some() && a.latent.likelihood == Some(Likelihood::Bernoulli)
     }),
     ("--split random", SIGNAL, |a| a.signal.rate.is_some() && a.split == Division::Random),
+    (BUDGET, VAE, |a| has_budget(a) && is_vae(a)),
+    (BUDGET, "--image", |a| has_budget(a) && a.image.is_some()),
+    (BUDGET, "--layers", |a| has_budget(a) && a.layers.is_some()),
+    (BUDGET, "--hidden", |a| has_budget(a) && a.hidden.is_some()),
+    (BUDGET, "--ensemble", |a| has_budget(a) && a.ensemble.is_some()),
+    (BUDGET, "--time-limit", |a| has_budget(a) && a.time_limit.is_some()),
+    (BUDGET, "a family without layers", |a| has_budget(a) && is_without_layers(a)),
+    ("--search-picture", "no --flash, --stack, --cycles or --board", |a| {
+        a.search.search_picture.is_some() && !has_budget(a)
+    }),
     ("--layers", "a family without layers", |a| a.layers.is_some() && is_without_layers(a)),
     ("--base", "a family without layers", |a| a.base.is_some() && is_without_layers(a)),
     ("--components", "a family and base without mixtures", |a| {
@@ -101,6 +113,10 @@ fn family(arguments: &Arguments) -> Option<Family> {
         Choice::Fixed(family) => Some(family),
         Choice::Auto | Choice::Vae => None,
     }
+}
+
+fn has_budget(arguments: &Arguments) -> bool {
+    arguments.search.budget.is_set()
 }
 
 fn is_vae(arguments: &Arguments) -> bool {

@@ -73,16 +73,21 @@ impl Job<'_> {
     /// The model file, which says how its flows came about.
     pub fn export(&self, trained: &Trained) -> Result<ModelFile> {
         let facts = provenance::of(self, trained);
+        let Prepared { split, columns, .. } = self.rows;
+        let judgement = self.judgement()?;
+        export::export(&trained.members(), columns, self.context, split, &judgement, &facts)
+    }
+
+    /// What a file holds besides its flows.
+    pub(super) fn judgement(&self) -> Result<Judgement> {
         let Arguments { math, score, false_alarm_rate, .. } = self.arguments;
-        let judgement = Judgement {
+        Ok(Judgement {
             math: math.id(),
             score: *score,
             false_alarm_rates: false_alarm_rate.clone(),
             alarms: self.alarms()?,
             signal: self.signal.to_vec(),
-        };
-        let Prepared { split, columns, .. } = self.rows;
-        export::export(&trained.members(), columns, self.context, split, &judgement, &facts)
+        })
     }
 
     /// What is asked of the detector.
@@ -159,26 +164,52 @@ impl Job<'_> {
     }
 
     fn fit(&self, candidate: Candidate, seed: u64, time_limit: Option<Duration>) -> Result<Fitted> {
-        let Self { arguments, context, rows: Prepared { split, columns, .. }, .. } = self;
+        self.fit_with(&self.options(candidate, seed, time_limit))
+    }
+
+    /// Most passes over the training rows.
+    pub fn epochs(&self) -> u32 {
+        self.arguments.epochs.unwrap_or(EPOCHS)
+    }
+
+    /// How a candidate is trained.
+    pub fn options(
+        &self,
+        candidate: Candidate,
+        seed: u64,
+        time_limit: Option<Duration>,
+    ) -> Options {
+        let Self { arguments, context, rows: Prepared { split, .. }, .. } = self;
         let rows = split.training.lines.len();
-        let options = Options {
+        Options {
             architecture: architecture(arguments, candidate, rows),
             components: components(arguments, candidate.family),
             context: *context,
             transform: transform::Choice { marginal: arguments.marginal, whiten: arguments.whiten },
-            epochs: arguments.epochs.unwrap_or(EPOCHS) as usize,
+            epochs: self.epochs() as usize,
             batch_size: arguments.batch_size.map_or(default_batch_size(rows), |size| size as usize),
             learning_rate: arguments.learning_rate.unwrap_or(LEARNING_RATE),
             noise: arguments.noise,
             patience: arguments.patience.unwrap_or(PATIENCE) as usize,
             seed,
             time_limit,
-        };
+        }
+    }
+
+    /// Trains as `options` say.
+    pub fn fit_with(&self, options: &Options) -> Result<Fitted> {
+        let Prepared { split, columns, .. } = self.rows;
         let progress = Progress::new(options.epochs);
         let (training, stopping) = (&split.training, &split.early_stopping);
-        let fitted = fit::fit(&options, training, stopping, columns, |epoch| progress.show(epoch));
+        let fitted = fit::fit(options, training, stopping, columns, |epoch| progress.show(epoch));
         progress.finish();
         fitted
+    }
+
+    /// The flow that such a training would start from.
+    pub fn untrained(&self, options: &Options) -> Result<Fitted> {
+        let Prepared { split, columns, .. } = self.rows;
+        fit::untrained(options, &split.training, &split.early_stopping, columns)
     }
 }
 

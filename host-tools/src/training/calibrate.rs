@@ -91,6 +91,18 @@ fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> f32 {
     (sum / count) as f32
 }
 
+/// A calibration of the length that one from so many rows has, with `rates` thresholds.
+pub fn sketch(rows: usize, rates: usize) -> Calibration {
+    let scores: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+    let thresholds = vec![(0.5, 0.0); rates];
+    Calibration {
+        rows: rows as u32,
+        thresholds,
+        quantiles: quantiles(&scores),
+        tail: tail(&scores),
+    }
+}
+
 /// The scores of held-out rows, none of them below that of the training rows at the same rank, and no
 /// thresholds yet.
 ///

@@ -1,7 +1,7 @@
 //! From trained flows to the bytes of their file.
 
-use flowlet::Terms;
 use flowlet::write::{self, Calibration, Description, ModelFile};
+use flowlet::{Balance, Terms, Usual};
 
 use crate::device;
 use crate::error::Result;
@@ -143,6 +143,34 @@ pub fn with_thresholds(
 /// The file of `members` without what rows tell: no calibration and no vectors.
 pub fn draft(members: &[Member], columns: &[Column], context: usize) -> ModelFile {
     describe(members, columns, context).to_file()
+}
+
+/// A file of the length that [`export`] will give those of `members`, up to a few bytes of its
+/// provenance, of `text` bytes, and to held-out rows of equal scores: what a model will take of a
+/// device, before it is trained. Its thresholds come from `held_out` rows.
+pub fn sketch(
+    members: &[Member],
+    columns: &[Column],
+    context: usize,
+    held_out: usize,
+    judgement: &Judgement,
+    text: usize,
+) -> ModelFile {
+    let mut description = describe(members, columns, context);
+    if judgement.score == Score::Balanced {
+        let usual = Usual { median: 1.0, deviation: 1.0 };
+        let balance = Balance { base: usual, log_det_jacobian: usual };
+        description.balances = vec![balance; members.len()];
+    }
+    description.signal.clone_from(&judgement.signal);
+    let calibration = calibrate::sketch(held_out, judgement.false_alarm_rates.len());
+    description.detector =
+        Some(judgement.alarms.detector(&calibration.quantiles, calibration.rows));
+    description.calibration = Some(calibration);
+    description.quantiles = vec![vec![0.0; QUANTILES.len()]; description.features.len()];
+    description.provenance = " ".repeat(text);
+    description.self_test = vec![(vec![0.0; columns.len()], [0.0; 2]); VECTORS];
+    description.to_file()
 }
 
 /// The flows alone, in equal shares.

@@ -89,7 +89,7 @@ pub struct Epoch {
 }
 
 /// A trained flow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fitted {
     /// Fixed layers in front of the flow.
     pub transform: Transform,
@@ -213,7 +213,11 @@ pub fn fit(
         context: options.context,
         periodic: standardise::periodic(columns),
     };
-    let transform = fit_transform(options, &training, &validation, sizes, is_time_over)?;
+    let network = match options.context {
+        0 => None,
+        _ => Some(train_conditional(options, &training, &validation, sizes, is_time_over)?),
+    };
+    let transform = fit_transform(options, &training, &validation, sizes, network.as_deref())?;
     if options.architecture.family.default_layers().is_none() {
         return fit_mixture(options, transform, &training, &validation, is_time_over);
     }
@@ -242,24 +246,28 @@ pub fn fit(
     Ok(Fitted { transform, flow, best, epochs, curve, out_of_time, unfinished })
 }
 
-/// What stands in front of the flow.
+/// What stands in front of the flow; `network` is that of the shifts and scales given the context, none
+/// where only the shape of a flow is asked for.
 fn fit_transform(
     options: &Options,
     training: &Rows,
     validation: &Rows,
     sizes: Sizes,
-    is_time_over: impl Fn() -> bool,
+    network: Option<&[Linear]>,
 ) -> Result<Transform> {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ 0x7472_616e_7366);
     let (values, further) = (training.all(&mut random), validation.all(&mut random));
     let Sizes { features, context, periodic } = sizes;
     let [rows, further] =
         [&values, &further].map(|values| transform::Rows { values, features, context });
-    let conditional = if context == 0 {
-        None
-    } else {
-        let network = train_conditional(options, training, validation, sizes, is_time_over)?;
-        conditional::layer(&network, further, periodic)
+    let conditional = match network {
+        Some(network) => conditional::layer(network, further, periodic),
+        None if context > 0 => {
+            let flow = Flow::conditional(sizes, &CONDITIONAL_HIDDEN, &mut random, &Device::flex());
+            let (layers, _) = flow.export();
+            layers.into_iter().next().map(|layer| (layer, vec![None; features]))
+        }
+        None => None,
     };
     Transform::fit(options.transform, conditional, rows, further, options.seed)
 }
@@ -410,6 +418,29 @@ impl Task<'_> {
         let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
         Ok(Descent { best, flow, epochs: run, curve, start_loss, out_of_time })
     }
+}
+
+/// The flow that training would start from, which has the shape of what comes of it: what it will cost
+/// is known before. Not for a family without layers.
+pub fn untrained(
+    options: &Options,
+    training: &Dataset,
+    validation: &Dataset,
+    columns: &[Column],
+) -> Result<Fitted> {
+    let training = Rows::new(training, columns, options.context);
+    let validation = Rows::new(validation, columns, options.context);
+    let sizes = Sizes {
+        features: columns.len() - options.context,
+        context: options.context,
+        periodic: standardise::periodic(columns),
+    };
+    let transform = fit_transform(options, &training, &validation, sizes, None)?;
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let flow = Flow::new(&options.architecture, sizes, &mut random, &Device::flex());
+    let best = Epoch { number: 0, training_loss: 0.0, validation_loss: 0.0, best: 0 };
+    let curve = Curve::default();
+    Ok(Fitted { transform, flow, best, epochs: 0, curve, out_of_time: false, unfinished: true })
 }
 
 /// Expectation maximisation knows no epochs; its rows have the noise of one.

@@ -18,7 +18,8 @@ use clap::builder::PossibleValue;
 use comfy_table::{Table, presets};
 use flowlet::write::ModelFile;
 
-use crate::device::{self, Summary};
+use crate::cost::{self, Core};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::family::Family;
 use crate::training::fit::Fitted;
@@ -43,17 +44,17 @@ const TOGETHER: [Candidate; 3] = [
     Candidate::over(Family::SplineCoupling, Base::StudentT),
 ];
 
+/// What competes within a budget, by its size: those that judge together, and what takes no time.
+const WITHIN_BUDGET: [Candidate; 5] = [
+    Candidate::over(Family::RealNvp, Base::Mixture),
+    Candidate::over(Family::Maf, Base::StudentT),
+    Candidate::over(Family::SplineCoupling, Base::StudentT),
+    Candidate::of(Family::Gaussian),
+    Candidate::of(Family::Gmm),
+];
+
 /// What takes their place where features lie on circles.
 const ON_CIRCLES: Candidate = Candidate::of(Family::SplineCoupling);
-
-/// Cortex-M4 cycles of a multiply-add, measured over a whole Real NVP, its exponentials included
-/// (the README's table: 69,454 for 24,320).
-const CYCLES_PER_MULTIPLY_ADD: f64 = 3.0;
-/// The same of a MAF, whose rows of weights are short: 3.3 with 8 features to 4.2 with 64.
-const CYCLES_PER_MASKED_MULTIPLY_ADD: f64 = 4.0;
-/// Cortex-M4 cycles of a spline: what `cargo xtask bench spline_coupling` counts beyond the products,
-/// 2,845 with 8 features and 3,172 with 64.
-const CYCLES_PER_SPLINE: f64 = 3000.0;
 
 /// The value of `--family`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,16 @@ pub fn candidates(count: Option<usize>, is_periodic: bool) -> Vec<Candidate> {
         None if is_periodic => &[ON_CIRCLES],
         None => &TOGETHER[..],
     };
+    that_fit(all, is_periodic)
+}
+
+/// What competes within a budget.
+pub fn within_budget(is_periodic: bool) -> Vec<Candidate> {
+    let all = if is_periodic { &[ON_CIRCLES][..] } else { &WITHIN_BUDGET };
+    that_fit(all, is_periodic)
+}
+
+fn that_fit(all: &[Candidate], is_periodic: bool) -> Vec<Candidate> {
     let all = all.iter().copied();
     let all = all.filter(|Candidate { family, .. }| !is_periodic || family.maps_circles());
     match is_periodic {
@@ -271,17 +282,17 @@ pub fn report(
         "best epoch",
         "flash, bytes",
         "multiply-adds a row",
-        "cycles a row (estimate)",
+        "cycles a row",
     ]);
-    let mut sum = Cost::default();
+    let mut sum = (0, 0, 0.0);
     for Trial { candidate, outcome } in trials {
         let mut row = vec![candidate.to_string()];
         match outcome {
             Outcome::Trained(fitted) => {
-                let cost = Cost::of(candidate.family, &export(*candidate, fitted))?;
+                let own = cost(&export(*candidate, fitted))?;
                 row.extend([format!("{:.4}", -fitted.best.validation_loss), epochs(fitted)]);
-                row.extend(cost.cells());
-                sum.add(&cost);
+                row.extend(cells(own));
+                sum = (sum.0 + own.0, sum.1 + own.1, sum.2 + own.2);
             }
             Outcome::Failed(error) => row.push(format!("failed: {error}")),
             Outcome::NotTried => row.push("not tried: no time was left".into()),
@@ -289,49 +300,25 @@ pub fn report(
         table.add_row(row);
     }
     let mut row = vec!["all together".to_owned(), String::new(), String::new()];
-    row.extend(sum.cells());
+    row.extend(cells(sum));
     table.add_row(row);
     Ok(format!(
-        "{table}\nLog-densities are means in nats over standardised rows. Cycles are an estimate \
-         for a Cortex-M4: {CYCLES_PER_MULTIPLY_ADD} a multiply-add, as measured for real-nvp, \
-         {CYCLES_PER_MASKED_MULTIPLY_ADD} in an autoregressive layer, and {CYCLES_PER_SPLINE} a \
-         spline."
+        "{table}\nLog-densities are means in nats over standardised rows. Cycles are those of a {}, \
+         predicted from what was measured on such cores.",
+        Core::CortexM4f.name()
     ))
 }
 
-/// What a flow costs on the device.
-#[derive(Default)]
-struct Cost {
-    flash: usize,
-    multiply_adds: usize,
-    cycles: f64,
+/// Bytes of a flow's file, its products and its cycles.
+fn cost(file: &ModelFile) -> Result<(usize, usize, f64)> {
+    let mut device = device::open(file, "a candidate")?;
+    let cycles = cost::cycles(&cost::tally_of_draws(&mut *device)?, Core::CortexM4f);
+    Ok((file.bytes().len(), device.summary().multiply_adds, cycles))
 }
 
-impl Cost {
-    fn of(family: Family, file: &ModelFile) -> Result<Self> {
-        let Summary { multiply_adds, splines, .. } = device::open(file, "a candidate")?.summary();
-        let cycles_per_multiply_add = match family {
-            Family::Maf | Family::Iaf | Family::SplineAutoregressive => {
-                CYCLES_PER_MASKED_MULTIPLY_ADD
-            }
-            _ => CYCLES_PER_MULTIPLY_ADD,
-        };
-        let cycles =
-            cycles_per_multiply_add * multiply_adds as f64 + CYCLES_PER_SPLINE * splines as f64;
-        Ok(Self { flash: file.bytes().len(), multiply_adds, cycles })
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.flash += other.flash;
-        self.multiply_adds += other.multiply_adds;
-        self.cycles += other.cycles;
-    }
-
-    /// In the order of the table's columns.
-    fn cells(&self) -> [String; 3] {
-        let Self { flash, multiply_adds, cycles } = self;
-        [flash.to_string(), multiply_adds.to_string(), format!("{cycles:.0}")]
-    }
+/// In the order of the table's columns.
+fn cells((flash, multiply_adds, cycles): (usize, usize, f64)) -> [String; 3] {
+    [flash.to_string(), multiply_adds.to_string(), format!("{cycles:.0}")]
 }
 
 fn epochs(fitted: &Fitted) -> String {

@@ -3,7 +3,8 @@
 //! The model of `FLOWLET_MODEL` lies in flash. Rows come from `rows.f32` in the emulator's
 //! working directory, D and then C little-endian f32 a row. For each, `results.f32` gets its
 //! log-density, its score, its p-value and a sample, and, where the model is one flow, the row as x
-//! taken to z with its log-determinant, and as z taken to x with its own. Of a latent model it gets the
+//! taken to z with its log-determinant, and as z taken to x with its own. Every so-manieth row, as
+//! `attributed.u32` says, also gets what each feature adds to its score. Of a latent model it gets the
 //! answers to every question instead.
 #![no_std]
 #![no_main]
@@ -35,6 +36,10 @@ fn main() -> ! {
 fn run(flow: &Detector) -> Option<()> {
     let mut rows = File::open(c"rows.f32").ok()?;
     let mut results = File::create(c"results.f32").ok()?;
+    let mut every = [0; 4];
+    File::open(c"attributed.u32").ok()?.read_exact(&mut every).ok()?;
+    let every = u32::from_le_bytes(every).max(1);
+    let mut number = 0;
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let (mut row, mut given) = ([[0; 4]; FEATURES], [[0; 4]; CONTEXT]);
     while rows.read_exact(row.as_flattened_mut()).is_ok()
@@ -42,6 +47,10 @@ fn run(flow: &Detector) -> Option<()> {
     {
         let (row, context) = (row.map(f32::from_le_bytes), given.map(f32::from_le_bytes));
         answer(flow, &row, &context, &mut random, &mut results)?;
+        if number % every == 0 {
+            attribute(flow, &row, &context, &mut results)?;
+        }
+        number += 1;
     }
     Some(())
 }
@@ -65,6 +74,23 @@ fn answer(
             write(results, &[log_det_jacobian])?;
         }
     }
+    Some(())
+}
+
+/// What each feature adds to a row's score.
+#[cfg(not(latent))]
+fn attribute(
+    flow: &Detector,
+    row: &[f32; FEATURES],
+    context: &[f32; CONTEXT],
+    results: &mut File,
+) -> Option<()> {
+    write(results, &flow.given(context).attribute(row).ok()?)
+}
+
+/// A latent model has residuals instead.
+#[cfg(latent)]
+fn attribute(_: &Detector, _: &[f32; FEATURES], _: &[f32; CONTEXT], _: &mut File) -> Option<()> {
     Some(())
 }
 
