@@ -318,7 +318,7 @@ fn cost(elf: &Path, signal: &Signal, window: usize, hop: usize, folder: &Path) -
     let length = window + (TRACED - 1) * hop;
     let short = Rows(signal.samples.0[..length.min(signal.samples.len())].to_vec());
     short.write(&folder.join("samples.f32"))?;
-    let costs = cycles::measure(elf, &folder)?;
+    let costs = cycles::measure(elf, cycles::Core::CortexM4F, &folder)?;
     let of = |name: &str| costs.get(name).with_context(|| format!("{name} never ran"));
     let rows = of("row")?;
     let mut samples: Vec<f64> = of("sample")?.iter().map(|cost| cost.cycles as f64).collect();
