@@ -135,7 +135,7 @@ pub fn with_thresholds(
     let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
     let device = device::open(&draft, "the trained model")?;
     for (rate, threshold) in &mut thresholds {
-        *threshold = calibrate::threshold(&*device, *rate)?;
+        *threshold = calibrate::threshold(&*device, *rate, split.held_out.independent())?;
     }
     Ok(Calibration { thresholds, ..calibration })
 }
