@@ -44,10 +44,10 @@
 //! | 11 | correlation | of x with another channel's x (Pearson) | |
 //!
 //! They are those of condition monitoring (Randall 2021, "Vibration-based Condition Monitoring",
-//! chapters 3 and 5). Numbers 2 to 5 and 7 to 10 may be taken as their logarithm, ln of the value; for a
-//! deviation, root mean square, peak to peak or energy it is that of value + floor, where the floor is
-//! what rounding to the channel's resolution q makes by itself: q / sqrt(12), q, and q^2 / 12 in all
-//! bins, so that a silent channel has a finite logarithm. Where a window is constant, the features that
+//! chapters 3 and 5). Numbers 2 to 5 and 7 to 10 may be taken as their logarithm, ln(value + floor), where the floor
+//! makes that of a silent channel finite: of a deviation, root mean square, peak to peak or energy what
+//! rounding to the channel's resolution q makes by itself, q / sqrt(12), q, and q^2 / 12 in all bins; of a
+//! ratio 0.001; of a frequency or of crossings that of one bin. Where a window is constant, the features that
 //! have no value (5 to 8, 10, 11) are 0, which no live signal has.
 //!
 //! The spectrum is the discrete Fourier transform of y by the `microfft` crate: sums and products in

@@ -641,3 +641,69 @@ impl Counter {
         self.base(model.prior().base(), latents);
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "autoregressive",
+    feature = "context",
+    feature = "ensemble",
+    feature = "linear",
+    feature = "marginal",
+    feature = "mixture",
+    feature = "spline",
+    feature = "student-t"
+))]
+mod tests {
+    use super::*;
+    use crate::Libm;
+    use crate::write::ModelFile;
+
+    const FILES: [&[u8]; 7] = [
+        include_bytes!("../tests/golden/autoregressive.flow"),
+        include_bytes!("../tests/golden/autoregressive_given_z.flow"),
+        include_bytes!("../tests/golden/image.flow"),
+        include_bytes!("../tests/golden/spline.flow"),
+        include_bytes!("../tests/golden/small.flow"),
+        include_bytes!("../tests/golden/context.flow"),
+        include_bytes!("../tests/golden/ensemble.flow"),
+    ];
+
+    /// Steps that hang on which units are open and on which values splines reach.
+    const OF_ROWS: [Step; 8] = [
+        Step::Column,
+        Step::OddColumn,
+        Step::ListedColumn,
+        Step::OpenUnit,
+        Step::MaskedColumn,
+        Step::MaskedOpenUnit,
+        Step::SplineValue,
+        Step::BeyondValue,
+    ];
+
+    #[test]
+    fn rows_differ_from_the_shape_in_their_open_units_alone() {
+        for bytes in FILES {
+            let file = ModelFile::new(bytes);
+            let model = Model::<Libm>::from_bytes(file.bytes()).expect("a golden file");
+            let (x, context) = (vec![1.0; model.features()], vec![1.0; model.context()]);
+            for question in [Question::Score, Question::LogDensity] {
+                let shape = of_shape(&model, question);
+                let row = of_row(&model, question, &x, &context).expect("a finite row");
+                for step in Step::ALL.iter().filter(|step| !OF_ROWS.contains(step)) {
+                    assert_eq!(shape.count(*step), row.count(*step), "{step:?}");
+                }
+                // Whole blocks are read, half of the hidden units' columns of them.
+                let columns = |steps: &[Step]| steps.iter().map(|step| shape.count(*step)).sum();
+                let all: f64 = columns(&[Step::Column, Step::SeenColumn, Step::GivenColumn]);
+                let open: f64 = columns(&[Step::ListedColumn, Step::MaskedColumn]);
+                let layers = model.members().iter().flat_map(Member::layers);
+                let products: usize = layers
+                    .filter(|own| matches!(own, Layer::Coupling(_) | Layer::Autoregressive(_)))
+                    .map(|own| own.multiply_adds())
+                    .sum();
+                let read = ROWS as f64 * (all + open / OPEN);
+                assert!(products as f64 <= read && read <= 2.0 * products as f64, "{read}");
+            }
+        }
+    }
+}

@@ -141,6 +141,7 @@ fn dataset(rows: usize, random: &mut ChaCha8Rng) -> Dataset {
         names: SENSORS.map(String::from).into(),
         values: (0..rows).flat_map(|number| row(number, random).0.map(f64::from)).collect(),
         lines: (0..rows as u64).collect(),
+        windows: Vec::new(),
         read: rows as u64,
     }
 }

@@ -158,7 +158,7 @@ fn recalibrate(device: &mut dyn Device, file: &ModelFile, rows: &Dataset) -> Res
         Some(own) => write::with_section(file.bytes(), tag::CALIBRATION, own.contents())
             .expect("the file was opened"),
     };
-    let calibration = export::with_thresholds(&with, calibration, &rates)?;
+    let calibration = export::with_thresholds(with, calibration, &rates, rows.independent())?;
     Ok(with(Some(calibration)))
 }
 

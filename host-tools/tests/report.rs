@@ -150,7 +150,7 @@ fn a_page_says_what_is_known_and_not_what_is_not() {
         ("latent", "--test test.csv", "latent.residuals(&amp;row)"),
         ("latent", "", "evidence lower bound"),
         ("conditional", "", "given the context of rows"),
-        ("conditional", "--test test.csv", "given.attribute(&amp;row)"),
+        ("conditional", "--test test.csv", "flow.given(&amp;context).attribute(&amp;row)"),
         ("conditional", "--test test.csv", "what the epochs of training reached"),
     ];
     for (model, request, part) in parts {

@@ -56,8 +56,7 @@ impl Lines {
                 false => String::new(),
             };
             lines.push(format!("let context: [f32; {context}] = read_context();{less}"));
-            lines.push(format!("let given = {name}.given(&context);"));
-            judge = "given".into();
+            judge = format!("{name}.given(&context)");
         }
         let blame = match is_latent {
             false => format!(

@@ -63,9 +63,12 @@ pub fn draw(classes: &[Class], thresholds: &[f64], unit: &str) -> Result<(String
             }
             let line = [(*threshold, 0.0), (*threshold, top)];
             chart.draw_series(LineSeries::new(line, INK.stroke_width(3)))?;
-            let style = font(TEXT - 2).pos(Pos::new(HPos::Right, VPos::Top));
+            // Beside the line, on the side with more room.
+            let is_left = threshold - axis.start < 0.4 * (axis.end - axis.start);
+            let (side, gap) = if is_left { (HPos::Left, 8) } else { (HPos::Right, -8) };
+            let style = font(TEXT - 2).pos(Pos::new(side, VPos::Top));
             let below = 4 + 30 * number as i32;
-            let label = Text::new(format!("threshold {threshold:.2}"), (-8, below), style);
+            let label = Text::new(format!("threshold {threshold:.2}"), (gap, below), style);
             chart.draw_series([EmptyElement::at((*threshold, top)) + label])?;
         }
         Ok(())
@@ -87,7 +90,10 @@ fn axis(classes: &[Class], thresholds: &[f64]) -> Range<f64> {
         normal.clone_from(&all);
     }
     let (Some(first), Some(last)) = (normal.first(), all.last()) else { return 0.0..1.0 };
-    let highest = thresholds.iter().copied().fold(quantile(&normal, 1.0 - OUTSIDE), f64::max);
+    let highest = match thresholds.iter().copied().reduce(f64::max) {
+        Some(highest) => highest,
+        None => quantile(&normal, 1.0 - OUTSIDE),
+    };
     let middle = quantile(&normal, 0.5);
     let limit = highest + BEYOND * (highest - middle).max(1e-6);
     let low =

@@ -114,7 +114,7 @@ fn draw_one(
 /// The curve's first point, its last one, and some between.
 fn thinned(curve: &[Point]) -> impl Iterator<Item = Point> {
     let last = curve.len().saturating_sub(1);
-    let steps = last.min(STEPS).max(1);
+    let steps = last.clamp(1, STEPS);
     (0..=steps).filter_map(move |step| curve.get(step * last / steps).copied())
 }
 

@@ -76,6 +76,18 @@ impl Dataset {
         }
     }
 
+    /// Of windows that overlap, the share of their number that they are worth: their features correlate with
+    /// those k windows on by the share of samples in common, 1 - k hop / window, at most, and these add up
+    /// to window / hop. 1 for rows that share nothing.
+    pub fn independent(&self) -> f64 {
+        let pairs = self.windows.windows(2).filter(|pair| pair[0].stretch == pair[1].stretch);
+        let share = |pair: &[Window]| {
+            let [hop, length] = [pair[1].first, pair[0].end].map(|end| end - pair[0].first);
+            hop as f64 / length as f64
+        };
+        pairs.map(share).fold(1.0, f64::min)
+    }
+
     /// Number of the column called `name`.
     pub fn column(&self, name: &str) -> Result<usize> {
         table::column(&self.path, &self.names, name)

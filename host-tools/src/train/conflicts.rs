@@ -89,7 +89,7 @@ const CONFLICTS: &[Conflict] = &[
 
 /// Refuses options that do not go together.
 pub fn check(arguments: &Arguments) -> Result<()> {
-    match CONFLICTS.into_iter().find(|(_, _, holds)| holds(arguments)) {
+    match CONFLICTS.iter().find(|(_, _, holds)| holds(arguments)) {
         Some((option, with, _)) => Err(Error::Options { option, with }),
         None => Ok(()),
     }

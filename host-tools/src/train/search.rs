@@ -24,6 +24,7 @@ use crate::cost::budget::Budget;
 use crate::cost::{self, Cost};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::training::curve;
 use crate::training::ensemble::{Member, log_shares};
 use crate::training::export;
 use crate::training::fit::Fitted;
@@ -61,9 +62,11 @@ const ROUNDS: [(u32, usize); 2] = [(5, 8), (20, 4)];
 /// Rows that tell which units are open.
 const COUNTED: usize = 64;
 
-/// Bytes that a provenance takes of what training finds out, for a model and for each flow, the curve of
-/// its training above all.
-const FINDINGS: (usize, usize) = (60, 605);
+/// Bytes that a provenance takes of what training finds out: for any model, for one flow, and for
+/// several and for each of them.
+const FINDINGS: (usize, usize, (usize, usize)) = (20, 76, (28, 112));
+/// Bytes that the curve of a training, as long as it is not known, takes of it at most.
+const CURVE: usize = 500;
 
 /// A flow that competes.
 struct Flow {
@@ -134,6 +137,7 @@ pub fn run(job: &Job) -> Result<Trained> {
         "{fitting} of {count} models fit {budget}: they compete for the highest log-density"
     );
     for (round, (epochs, survivors)) in ROUNDS.into_iter().enumerate() {
+        let epochs = epochs.min(job.epochs());
         let taking_part = search.flows_of(&teams, usize::MAX);
         let all = taking_part.len();
         log::info!("round {}: {all} flows, {epochs} epochs each", round + 1);
@@ -235,7 +239,8 @@ impl Search<'_> {
         let mut first = 0;
         for _ in 1..TEAM {
             let last = teams.len();
-            for team in teams[first..last].to_vec() {
+            let shorter = teams[first..last].to_vec();
+            for team in shorter {
                 for (next, own) in self.flows.iter().enumerate().skip(team[team.len() - 1] + 1) {
                     let goes_with = |other: &usize| {
                         let other = &self.flows[*other];
@@ -277,9 +282,20 @@ impl Search<'_> {
         let Job { context, rows, .. } = self.job;
         let members = self.members(flows);
         let facts = provenance::of_rows(self.job, "", None, false);
-        let (of_model, of_flow) = FINDINGS;
+        let (of_any, of_one, (of_several, of_each)) = FINDINGS;
+        let findings = match flows.len() {
+            1 => of_any + of_one,
+            count => of_any + of_several + of_each * count,
+        };
         let known: usize = facts.iter().map(|(key, fact)| key.len() + fact.len() + 2).sum();
-        let text = known + self.picked(flows).len() + of_model + of_flow * flows.len();
+        let curve_bytes = |flow: &usize| match &self.flows[*flow].fitted {
+            Fitted { epochs: 0, .. } => CURVE,
+            Fitted { curve, best, .. } => {
+                curve::KEYS[0].len() + 2 + curve.thinned(best.number).to_string().len()
+            }
+        };
+        let curves: usize = flows.iter().map(curve_bytes).sum();
+        let text = known + self.picked(flows).len() + findings + curves;
         let held_out = rows.split.held_out.lines.len();
         let judgement = self.job.judgement()?;
         let file = export::sketch(&members, &rows.columns, *context, held_out, &judgement, text);
@@ -324,7 +340,6 @@ impl Search<'_> {
 
     /// Trains a flow anew for at most so many epochs; one that fails takes no further part.
     fn train(&mut self, flow: usize, epochs: u32) -> Result<()> {
-        let epochs = epochs.min(self.job.epochs());
         let Flow { candidate, layers, hidden, epochs: before, .. } = &self.flows[flow];
         if *layers > 0 && *before < epochs {
             let mut options = self.job.options(*candidate, self.job.arguments.seed, None);

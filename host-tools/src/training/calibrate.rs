@@ -60,12 +60,18 @@ impl Basis {
 /// The threshold for a false-alarm rate. Where a handful of held-out rows would decide it, it is that of
 /// an exponential tail, which the largest tenth of them decide together, and beyond their reach that of
 /// the generalised Pareto tail in the file; without a tail the largest score where they are too few.
-pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
+///
+/// Windows that share samples are worth only the share `independent` of their number. The scale of the
+/// exponential tail then rests on so few that its error counts: of m exceedances with a mean of s, the next
+/// one is predicted by a Pareto tail of scale s and shape 1 / m (Gelman et al. 2013, "Bayesian Data
+/// Analysis", section 2.6, for a scale of which nothing else is known).
+pub fn threshold(device: &dyn Device, rate: f32, independent: f64) -> Result<f32> {
     let Some(calibration) = device.calibration() else { return device.threshold_at(rate) };
     match Basis::of(&calibration, rate) {
         Basis::Exponential(tail) => {
-            let scale = mean_excess(&calibration, tail.start);
-            Ok(Tail { shape: 0.0, scale, ..tail }.quantile::<Libm>(rate))
+            let (scale, count) = mean_excess(&calibration, tail.start);
+            let shape = if independent < 1.0 { 1.0 / (count * independent).max(1.0) } else { 0.0 };
+            Ok(Tail { shape: shape as f32, scale, ..tail }.quantile::<Libm>(rate))
         }
         Basis::Extrapolation(tail) => Ok(tail.quantile::<Libm>(rate)),
         Basis::Rows => match device.threshold_at(rate) {
@@ -77,8 +83,8 @@ pub fn threshold(device: &dyn Device, rate: f32) -> Result<f32> {
     }
 }
 
-/// Mean of what scores are above `start`, which is one of them.
-fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> f32 {
+/// Mean of what scores are above `start`, which is one of them, and how many are.
+fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> (f32, f64) {
     let (mut sum, mut count, mut left) = (0.0, 0.0, calibration.rows());
     for (score, above) in calibration.quantiles() {
         if score > start {
@@ -88,7 +94,7 @@ fn mean_excess(calibration: &flowlet::Calibration, start: f32) -> f32 {
         }
         left = above;
     }
-    (sum / count) as f32
+    ((sum / count) as f32, count)
 }
 
 /// A calibration of the length that one from so many rows has, with `rates` thresholds.
@@ -403,7 +409,7 @@ mod tests {
             let mut scores = scores.to_vec();
             scores.sort_unstable_by(f32::total_cmp);
             let file = calibrated(scores);
-            threshold(&*device::open(&file, "few rows").unwrap(), 0.01).unwrap()
+            threshold(&*device::open(&file, "few rows").unwrap(), 0.01, 1.0).unwrap()
         };
         for seed in 0..10 {
             let mut random = ChaCha8Rng::seed_from_u64(seed);

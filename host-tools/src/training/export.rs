@@ -122,20 +122,22 @@ pub fn calibrate(
     let draft = file(None);
     let mut device = device::open(&draft, "the trained model")?;
     let calibration = calibrate::calibration(&mut *device, &split.training, &split.held_out)?;
-    with_thresholds(file, calibration, rates)
+    with_thresholds(file, calibration, rates, split.held_out.independent())
 }
 
-/// The same scores with a threshold for each of `rates`.
+/// The same scores with a threshold for each of `rates`, where rows are worth the share `independent` of
+/// their number.
 pub fn with_thresholds(
     file: impl Fn(Option<Calibration>) -> ModelFile,
     calibration: Calibration,
     rates: &[f64],
+    independent: f64,
 ) -> Result<Calibration> {
     let mut thresholds: Vec<_> = rates.iter().map(|rate| (*rate as f32, 0.0)).collect();
     let draft = file(Some(Calibration { thresholds: thresholds.clone(), ..calibration.clone() }));
     let device = device::open(&draft, "the trained model")?;
     for (rate, threshold) in &mut thresholds {
-        *threshold = calibrate::threshold(&*device, *rate)?;
+        *threshold = calibrate::threshold(&*device, *rate, independent)?;
     }
     Ok(Calibration { thresholds, ..calibration })
 }

@@ -17,6 +17,8 @@ pub struct Varied {
     pub file: ModelFile,
     /// Values of a row, its context included.
     pub columns: usize,
+    /// Whether no smaller model takes a step of its.
+    pub is_needed: bool,
     /// Products of a score.
     pub multiply_adds: usize,
     /// Whether the rows are of zeros and ones.
@@ -63,7 +65,8 @@ pub fn all() -> Vec<Varied> {
         for (family, _, step) in &FAMILIES[4..] {
             let description = on_circles(features, circles, *step);
             let name = format!("{family}_d{features}_circles{circles}");
-            models.push(of(name, &description, is_fitted));
+            let model = of(name, &description, is_fitted);
+            models.push(Varied { is_needed: features == 6, ..model });
         }
     }
     for (features, knots, is_fitted) in [(5, 8, true), (14, 33, true), (9, 16, false)] {
@@ -78,7 +81,8 @@ pub fn all() -> Vec<Varied> {
         models.push(of(format!("glow_image_{features}"), &description, is_fitted));
     }
     for (features, is_fitted) in [(7, true), (13, true), (10, false)] {
-        models.push(of(format!("ensemble_d{features}"), &ensemble(features), is_fitted));
+        let model = of(format!("ensemble_d{features}"), &ensemble(features), is_fitted);
+        models.push(Varied { is_needed: features == 7, ..model });
     }
     models.extend(latents());
     models
@@ -119,7 +123,7 @@ fn of(name: String, description: &Description, is_fitted: bool) -> Varied {
     let file = description.to_file();
     let model = Model::<Libm>::from_bytes(file.bytes()).expect("a sound description");
     let multiply_adds = model.multiply_adds();
-    Varied { name, file, columns, multiply_adds, is_binary: false, is_fitted }
+    Varied { name, file, columns, is_needed: false, multiply_adds, is_binary: false, is_fitted }
 }
 
 fn flow(
@@ -253,7 +257,15 @@ fn latents() -> Vec<Varied> {
         let file = description.to_file();
         let model = LatentModel::<Libm>::from_bytes(file.bytes()).expect("a sound description");
         let multiply_adds = model.multiply_adds();
-        Varied { name, file, columns: features, multiply_adds, is_binary, is_fitted }
+        Varied {
+            name,
+            file,
+            columns: features,
+            is_needed: is_fitted && features < 10,
+            multiply_adds,
+            is_binary,
+            is_fitted,
+        }
     };
     sizes.into_iter().map(model).collect()
 }

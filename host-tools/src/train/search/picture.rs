@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Search, Team};
 use crate::error::{Error, Result};
@@ -89,20 +90,22 @@ fn render(
         let colour = if fits { FITS } else { OVER };
         chart.draw_series([Circle::new(point, 4, colour.filled())])?;
         if team.is_default {
+            // It is the dearest one, or nearly, so there is room on its left.
             let style = ("sans-serif", 14).into_font().color(&INK);
+            let style = style.pos(Pos::new(HPos::Right, VPos::Top));
             chart.draw_series([EmptyElement::at(point)
                 + Circle::new((0, 0), 7, INK.stroke_width(1))
-                + Text::new("the default model", (10, 6), style)])?;
+                + Text::new("the default model", (-10, 8), style)])?;
         }
     }
     if let Some(point) = point(picked) {
         let style = ("sans-serif", 14).into_font().color(&PICKED);
         chart.draw_series([EmptyElement::at(point)
             + Circle::new((0, 0), 6, PICKED.filled())
-            + Text::new("picked", (10, -14), style)])?;
+            + Text::new("picked", (10, -18), style)])?;
     }
     let note = "blue: within the budget, grey: over it; the line is the front";
-    area.draw_text(note, &("sans-serif", 13).into_font().color(&INK), (90, 36))?;
+    area.draw_text(note, &("sans-serif", 13).into_font().color(&INK), (16, 538))?;
     area.present()?;
     Ok(())
 }
