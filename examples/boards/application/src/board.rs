@@ -170,7 +170,7 @@ async fn refuse(error: flowlet::Error, lamp: &mut impl OutputPin) -> ! {
     let mut clock = Ticker::every(Duration::from_hz(u64::from(RATE)));
     let mut count = 0u32;
     loop {
-        if count % (2 * RATE) == 0 {
+        if count.is_multiple_of(2 * RATE) {
             defmt::error!("the model is refused: {}", error);
         }
         let _ = lamp.set_state(Lamp::Sensor.is_lit(count).into());
