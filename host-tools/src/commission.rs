@@ -158,10 +158,7 @@ fn recalibrate(device: &mut dyn Device, file: &ModelFile, rows: &Dataset) -> Res
         Some(own) => write::with_section(file.bytes(), tag::CALIBRATION, own.contents())
             .expect("the file was opened"),
     };
-    // Of a signal the rows are windows, which share samples where the hop is shorter.
-    let share = device::recipe(file).map(|own| own.hop() as f64 / own.window() as f64);
-    let independent = share.unwrap_or(1.0).min(1.0);
-    let calibration = export::with_thresholds(with, calibration, &rates, independent)?;
+    let calibration = export::with_thresholds(with, calibration, &rates, rows.independent())?;
     Ok(with(Some(calibration)))
 }
 

@@ -1,7 +1,7 @@
 //! `flowlet report`: all that is known of a model, on one page.
 //!
-//! [`facts`] puts the file's own lines in words, [`training`], [`histogram`], [`ranking`], [`promise`] and
-//! [`pairs`] draw with what [`picture`] gives them, [`firmware`] is what to copy, and [`page`] puts all of it into
+//! `facts` puts the file's own lines in words, `training`, `histogram`, `ranking`, `promise` and
+//! `pairs` draw with what `picture` gives them, `firmware` is what to copy, and `page` puts all of it into
 //! HTML that holds no script and no address, and in which a name from a CSV file is text wherever it stands.
 
 mod facts;

@@ -460,7 +460,8 @@ fn evaluation_as_json_has_the_promised_keys() {
             "log_density_quantile_01",
             "log_density_quantile_01_standardized",
             "false_alarm_rate",
-            "detection_rate"
+            "detection_rate",
+            "blame"
         ]
     );
     assert_eq!((&json["rows"], &json["anomalies"]), (&3.into(), &1.into()));

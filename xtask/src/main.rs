@@ -140,6 +140,8 @@ mod tests {
             "xtask bench --cost --renew",
             "xtask bench --latent",
             "xtask bench --latent --data a b -- --epochs 3",
+            "xtask demo --signal",
+            "xtask demo --signal --data a -- --rate 50 --false-alarms 1/day --every 1s",
             "xtask test quick",
         ] {
             assert!(accepts(line), "{line}");

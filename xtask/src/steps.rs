@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{bench, boards, demo, detector, families, firmware, latent, setup, signal};
+use crate::{bench, boards, demo, detector, families, firmware, latent, setup, signal, trial};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -75,6 +75,7 @@ const STEPS: &[Step] = &[
     Step::new("every family on an emulated core", every_family).needs_host_tool(),
     Step::new("latent models on an emulated core", latent_models).needs_host_tool(),
     Step::new("detector on an emulated core", detector_states).needs_host_tool(),
+    Step::new("field trial on an emulated core", field_trial).needs_host_tool(),
     Step::new("cycles within their limits", cycles).needs_host_tool(),
 ];
 
@@ -340,6 +341,12 @@ fn signal_on_cores() -> Result<Outcome> {
 
 fn detector_states() -> Result<Outcome> {
     detector::check()?;
+    Ok(Outcome::Passed)
+}
+
+/// From the samples of the computed fan to an alarm.
+fn field_trial() -> Result<Outcome> {
+    trial::run(None, "real-nvp", &[])?;
     Ok(Outcome::Passed)
 }
 

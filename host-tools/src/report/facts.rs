@@ -93,7 +93,7 @@ const FINDINGS: [Known; 16] = [
         "Columns in steps, or with one value in many rows",
         "Training spread the steps, or that value; samples lie on the steps.",
     ),
-    known("excluded_column", "Columns left out", "The user excluded them."),
+    known("excluded_columns", "Columns left out", "The user excluded them."),
     known(
         "marginal",
         "Features given a normal shape first",

@@ -98,7 +98,8 @@ fn axis(classes: &[Class], thresholds: &[f64]) -> Range<f64> {
     let limit = highest + BEYOND * (highest - middle).max(1e-6);
     let low =
         quantile(&normal, OUTSIDE).min(quantile(&all, OUTSIDE)).max(first - (highest - first));
-    picture::with_room(low, last.min(limit).max(highest), 0.02)
+    // A threshold may lie below all rows.
+    picture::with_room(low.min(highest), last.min(limit).max(highest), 0.02)
 }
 
 /// Share of the class in each bar; those beyond the axis are in the bars at its ends.

@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_picture_holds_whatever_there_is() {
-        let rows = || vec![vec![1.0, 5.0], vec![f64::MAX, -3.0], vec![2.0, 5.0]];
+        let rows = || vec![vec![1.0, 5.0], vec![f64::from(f32::MAX), -3.0], vec![2.0, 5.0]];
         for [has_rows, has_samples] in [[true, true], [true, false], [false, true], [false, false]]
         {
             let mut clouds = Clouds::default();

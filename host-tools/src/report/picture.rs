@@ -102,7 +102,7 @@ pub fn with_room(low: f64, high: f64, share: f64) -> Range<f64> {
 /// A number with as many digits as tell it from its neighbours on an axis over `range`.
 pub fn tick(range: &Range<f64>) -> impl Fn(f64) -> String + use<> {
     let length = range.end - range.start;
-    let decimals = (1.0 - length.log10().floor()).clamp(0.0, 9.0) as usize;
+    let decimals = (2.0 - length.log10().floor()).clamp(0.0, 9.0) as usize;
     let largest = range.start.abs().max(range.end.abs());
     move |value| match largest {
         1e-4..1e6 => {

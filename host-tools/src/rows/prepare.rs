@@ -84,7 +84,7 @@ pub fn prepare(
     }
     let read = all().map(|rows| rows.lines.len()).sum();
     if !request.roles.exclude.is_empty() {
-        notes.fact("excluded_column", request.roles.exclude.join(", "));
+        notes.fact("excluded_columns", request.roles.exclude.len().to_string());
     }
     let mut training = notes.distinct(training, "training");
     let mut validation = validation.map(|validation| notes.distinct(validation, VALIDATION));

@@ -24,6 +24,7 @@ use crate::cost::budget::Budget;
 use crate::cost::{self, Cost};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::training::curve;
 use crate::training::ensemble::{Member, log_shares};
 use crate::training::export;
 use crate::training::fit::Fitted;
@@ -64,7 +65,7 @@ const COUNTED: usize = 64;
 /// Bytes that a provenance takes of what training finds out: for any model, for one flow, and for
 /// several and for each of them.
 const FINDINGS: (usize, usize, (usize, usize)) = (20, 76, (28, 112));
-/// Bytes that the curve of a training takes of it at most.
+/// Bytes that the curve of a training, as long as it is not known, takes of it at most.
 const CURVE: usize = 500;
 
 /// A flow that competes.
@@ -287,7 +288,14 @@ impl Search<'_> {
             count => of_any + of_several + of_each * count,
         };
         let known: usize = facts.iter().map(|(key, fact)| key.len() + fact.len() + 2).sum();
-        let text = known + self.picked(flows).len() + findings + CURVE * flows.len();
+        let curve_bytes = |flow: &usize| match &self.flows[*flow].fitted {
+            Fitted { epochs: 0, .. } => CURVE,
+            Fitted { curve, best, .. } => {
+                curve::KEYS[0].len() + 2 + curve.thinned(best.number).to_string().len()
+            }
+        };
+        let curves: usize = flows.iter().map(curve_bytes).sum();
+        let text = known + self.picked(flows).len() + findings + curves;
         let held_out = rows.split.held_out.lines.len();
         let judgement = self.job.judgement()?;
         let file = export::sketch(&members, &rows.columns, *context, held_out, &judgement, text);

@@ -1,6 +1,6 @@
 //! What each epoch of a training reached, thinned so far that a model file can hold it.
 //!
-//! The file lies in flash, where nothing reads its provenance: at most [`POINTS`] epochs are kept, some
+//! The file lies in flash, where nothing reads its provenance: at most 20 epochs are kept, some
 //! 300 bytes a flow, which is 1 % of a default model or less. Most of a training happens in its first
 //! epochs, so that the epochs kept stand in about equal ratios.
 

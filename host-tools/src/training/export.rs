@@ -125,8 +125,8 @@ pub fn calibrate(
     with_thresholds(file, calibration, rates, split.held_out.independent())
 }
 
-/// The same scores, of rows of which the share `independent` share nothing, with a threshold for each of
-/// `rates`.
+/// The same scores with a threshold for each of `rates`, where rows are worth the share `independent` of
+/// their number.
 pub fn with_thresholds(
     file: impl Fn(Option<Calibration>) -> ModelFile,
     calibration: Calibration,

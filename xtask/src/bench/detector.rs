@@ -88,6 +88,13 @@ struct Delay {
     missed_by_threshold: usize,
 }
 
+impl Delay {
+    /// Whether a threshold on single rows finds the fault at all.
+    fn is_found(&self) -> bool {
+        self.missed_by_threshold < STREAMS
+    }
+}
+
 /// False alarms on normal stretches of the file, row by row as they stand there.
 #[derive(Serialize)]
 struct InOrder {
@@ -422,21 +429,10 @@ fn delays(sets: &[Set]) -> Table {
     for set in sets {
         for asked in ASKED {
             let own: Vec<_> = set.delays.iter().filter(|own| own.asked == asked).collect();
-            let mean = |of: fn(&Delay) -> f64| {
-                own.iter().map(|own| of(own)).sum::<f64>() / own.len() as f64
-            };
-            let missed = |of: fn(&Delay) -> usize| own.iter().map(|own| of(own)).sum();
-            let all = Delay {
-                fault: "mean of all".into(),
-                faulty_rows: 0,
-                asked,
-                detector: mean(|own| own.detector),
-                threshold: mean(|own| own.threshold),
-                missed_by_detector: missed(|own| own.missed_by_detector),
-                missed_by_threshold: missed(|own| own.missed_by_threshold),
-            };
-            let all = (own.len() > 1).then_some(all);
-            for delay in own.into_iter().chain(&all) {
+            let found: Vec<_> = own.iter().filter(|own| own.is_found()).copied().collect();
+            let all = (own.len() > 1).then(|| mean("mean of all", &own));
+            let of_found = (found.len() > 1).then(|| mean("mean of those found", &found));
+            for delay in own.into_iter().chain(&all).chain(&of_found) {
                 table.add_row([
                     set.name.clone(),
                     delay.fault.clone(),
@@ -451,6 +447,22 @@ fn delays(sets: &[Set]) -> Table {
         }
     }
     table
+}
+
+/// The mean of the delays of several faults.
+fn mean(fault: &str, delays: &[&Delay]) -> Delay {
+    let mean =
+        |of: fn(&Delay) -> f64| delays.iter().map(|own| of(own)).sum::<f64>() / delays.len() as f64;
+    let missed = |of: fn(&Delay) -> usize| delays.iter().map(|own| of(own)).sum();
+    Delay {
+        fault: fault.into(),
+        faulty_rows: delays.iter().map(|own| own.faulty_rows).sum(),
+        asked: delays[0].asked,
+        detector: mean(|own| own.detector),
+        threshold: mean(|own| own.threshold),
+        missed_by_detector: missed(|own| own.missed_by_detector),
+        missed_by_threshold: missed(|own| own.missed_by_threshold),
+    }
 }
 
 fn in_order(sets: &[Set]) -> Table {

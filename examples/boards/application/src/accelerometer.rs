@@ -5,7 +5,7 @@
 //! was read.
 
 use embassy_time::{Duration, Ticker};
-#[cfg(feature = "lis3dh")]
+#[cfg(any(feature = "lis3dh", feature = "lsm303agr"))]
 use embedded_hal_async::i2c::I2c;
 
 use crate::board::Queue;
@@ -131,7 +131,7 @@ pub struct Lsm303agr<B>(
 );
 
 #[cfg(feature = "lsm303agr")]
-impl<B: embedded_hal_async::i2c::I2c> Lsm303agr<B> {
+impl<B: I2c> Lsm303agr<B> {
     /// Takes the bus.
     pub fn new(bus: B) -> Self {
         Self(lsm303agr::Lsm303agr::new_with_i2c(bus))
@@ -139,7 +139,7 @@ impl<B: embedded_hal_async::i2c::I2c> Lsm303agr<B> {
 }
 
 #[cfg(feature = "lsm303agr")]
-impl<B: embedded_hal_async::i2c::I2c> Accelerometer for Lsm303agr<B> {
+impl<B: I2c> Accelerometer for Lsm303agr<B> {
     async fn start(&mut self) -> Result<(), Fault> {
         use lsm303agr::{AccelMode, AccelOutputDataRate, AccelScale};
 

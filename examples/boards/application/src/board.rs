@@ -123,8 +123,8 @@ pub async fn score(queue: &Queue, lamp: &mut impl OutputPin, seed: [u8; 32]) -> 
         detector.fewest_rows()
     );
     let mut source = Source::new(queue);
-    let (mut rows, mut was_silent) = (0u32, false);
-    for count in (0u32..).cycle() {
+    let (mut count, mut rows, mut was_silent) = (0u32, 0u32, false);
+    loop {
         match monitor.push(source.next().await) {
             Ok(Some(report)) => {
                 rows = rows.wrapping_add(1);
@@ -140,8 +140,8 @@ pub async fn score(queue: &Queue, lamp: &mut impl OutputPin, seed: [u8; 32]) -> 
         was_silent = is_silent;
         // A lamp that cannot be lit is none that could tell of it.
         let _ = lamp.set_state(monitor.lamp().is_lit(count).into());
+        count = count.wrapping_add(1);
     }
-    unreachable!("the cycle has no end")
 }
 
 fn log(row: u32, report: &Report, gaps: u32) {
@@ -168,14 +168,15 @@ fn log(row: u32, report: &Report, gaps: u32) {
 /// The model cannot be used: says so again and again, since who looks may come later.
 async fn refuse(error: flowlet::Error, lamp: &mut impl OutputPin) -> ! {
     let mut clock = Ticker::every(Duration::from_hz(u64::from(RATE)));
-    for count in (0u32..).cycle() {
-        if count % (2 * RATE) == 0 {
+    let mut count = 0u32;
+    loop {
+        if count.is_multiple_of(2 * RATE) {
             defmt::error!("the model is refused: {}", error);
         }
         let _ = lamp.set_state(Lamp::Sensor.is_lit(count).into());
+        count = count.wrapping_add(1);
         clock.next().await;
     }
-    unreachable!("the cycle has no end")
 }
 
 /// Prints the signal as a CSV file, for ever, in thousandths of g.
