@@ -157,7 +157,11 @@ impl Job<'_> {
         };
         log::info!("{}", selection::report(&trials, size)?);
         let picked = selection::pick(trials, self.count())?;
-        let family = format!("auto: picked {}", selection::names(&picked));
+        // Of several, each says itself what it is.
+        let family = match &picked[..] {
+            [_] => format!("auto: picked {}", selection::names(&picked)),
+            _ => "auto".into(),
+        };
         let flow = |(candidate, fitted): (Candidate, Fitted)| (candidate, seed, fitted);
         let flows = picked.into_iter().map(flow).collect();
         Ok(Trained { flows, family, time_limit: Some(limit), out_of_time })

@@ -66,7 +66,7 @@ const COUNTED: usize = 64;
 /// several and for each of them.
 const FINDINGS: (usize, usize, (usize, usize)) = (20, 76, (28, 112));
 /// Bytes that the curve of a training, as long as it is not known, takes of it at most.
-const CURVE: usize = 500;
+const CURVE: usize = 140;
 
 /// A flow that competes.
 struct Flow {

@@ -1,7 +1,7 @@
 //! What each epoch of a training reached, thinned so far that a model file can hold it.
 //!
 //! The file lies in flash, where nothing reads its provenance: at most 20 epochs are kept, some
-//! 300 bytes a flow, which is 1 % of a default model or less. Most of a training happens in its first
+//! 100 bytes a flow, half a hundredth of a default model or less. Most of a training happens in its first
 //! epochs, so that the epochs kept stand in about equal ratios.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 /// Keys of the curves, one for each flow of a file.
 pub const KEYS: [&str; flowlet::MAX_MEMBERS] = ["curve_0", "curve_1", "curve_2", "curve_3"];
 /// Most epochs that are kept, besides the best one.
-const POINTS: usize = 20;
+const POINTS: usize = 6;
 
 /// What an epoch reached, in nats, standardised units: mean log-densities, or of a latent model evidence
 /// lower bounds.
@@ -70,8 +70,8 @@ impl Curve {
 impl fmt::Display for Curve {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         for (place, Point { epoch, training, validation }) in self.0.iter().enumerate() {
-            let comma = if place > 0 { ", " } else { "" };
-            write!(formatter, "{comma}{epoch} {training:.3} {validation:.3}")?;
+            let comma = if place > 0 { "," } else { "" };
+            write!(formatter, "{comma}{epoch} {training:.2} {validation:.2}")?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ type X = [f32; FEATURES];
 type Context = [f32; CONTEXT];
 
 #[inline(never)]
-fn measured_from_bytes(bytes: &'static [u8]) -> Result<Detector, Error> {
+fn measured_from_bytes(bytes: &[u8]) -> Result<Detector<'_>, Error> {
     Detector::from_bytes(bytes)
 }
 
