@@ -531,7 +531,12 @@ impl Layer {
                     Half::Second => 1,
                     Half::Both => 2,
                 };
-                (Kind::Coupling, settings(half, *map, hidden, periodic))
+                // An affine map of all features sees none of them, and leaves those on circles.
+                let circles = match (transformed, map) {
+                    (Half::Both, ScalarMap::Affine { .. }) => Periodic::default(),
+                    _ => periodic,
+                };
+                (Kind::Coupling, settings(half, *map, hidden, circles))
             }
             Self::Autoregressive { given, map, network } => {
                 let degrees = Degrees { features, context };
