@@ -62,14 +62,19 @@ impl Board {
 
     /// What a model takes of the board, as a person reads it.
     pub fn describe(&self, cost: &Cost) -> String {
+        let (part, time, shares) = (self.part, self.time(cost), self.shares(cost));
+        let Self { core, megahertz, .. } = self;
+        format!(
+            "{part}, {core} at {megahertz} MHz: {time} a score ({:.0} cycles), {shares}",
+            cost.cycles
+        )
+    }
+
+    /// Its shares of flash and RAM, as a person reads them.
+    pub fn shares(&self, cost: &Cost) -> String {
         let share = |bytes: usize, of: usize| 100.0 * bytes as f64 / of as f64;
         format!(
-            "{}, {} at {} MHz: {} a score ({:.0} cycles), {:.1} % of {} KiB flash, {:.1} % of {} KiB RAM",
-            self.part,
-            self.core,
-            self.megahertz,
-            self.time(cost),
-            cost.cycles,
+            "{:.1} % of {} KiB flash, {:.1} % of {} KiB RAM",
             share(cost.flash_bytes(), self.flash),
             self.flash >> 10,
             share(cost.stack_bytes, self.ram),

@@ -7,6 +7,7 @@ use minijinja::{Environment, Value, context};
 use super::histogram::{self, Class};
 use super::{Findings, Test, facts, pairs, promise, ranking, training};
 use crate::blame::{Blame, FeatureBlame, Measure};
+use crate::cost::board::Board;
 use crate::device::{Device, MemberSummary, Summary};
 use crate::error::Result;
 use crate::latent::device::describe_flows;
@@ -451,7 +452,9 @@ fn costs(Findings { summary, flash_bytes, boards, .. }: &Findings) -> Vec<Value>
     }
     line("Arithmetic".into(), summary.math.into(), "");
     for (board, cost) in boards {
-        line(board.name.into(), board.time(cost), &board.describe(cost));
+        let Board { name, core, megahertz, .. } = board;
+        let meaning = format!("a score, {core} at {megahertz} MHz; {}", board.shares(cost));
+        line((*name).into(), board.time(cost), &meaning);
     }
     lines
 }
