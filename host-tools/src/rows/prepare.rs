@@ -104,7 +104,7 @@ pub fn prepare(
         notes.precision(&training, column, &tame(&training, column, &fences));
     }
     let order = Order::find(&training, &fences);
-    notes.order(&training, &order, request.division);
+    notes.order(&training, &order, request.division, request.roles.context.len());
     let alike = Copies::find(&training);
     let rows = Rows { dataset: &training, damage: &damage, copies: &alike, order: &order };
     let split = match (&validation, &beside) {
@@ -294,9 +294,11 @@ impl Notes {
         }
     }
 
-    fn order(&mut self, dataset: &Dataset, order: &Order, division: Division) {
+    fn order(&mut self, dataset: &Dataset, order: &Order, division: Division, context: usize) {
         let (path, rows) = (message::path(&dataset.path), dataset.lines.len());
-        for column in &order.one_way {
+        // Rows sorted by their operating point are no mistake.
+        let features = dataset.names.len() - context;
+        for column in order.one_way.iter().filter(|column| **column < features) {
             let name = &dataset.names[*column];
             self.fact("one_way_column", name);
             self.warn(format!(
