@@ -94,6 +94,22 @@ pub enum State {
     Sensor(SensorFault),
 }
 
+impl State {
+    /// A number for a log, a radio packet or a comparison: 0 normal, 1 suspect, 2 alarm, and 1000 for a
+    /// missing value, 2000 for one out of range and 3000 for a stuck one, plus the column.
+    pub fn code(self) -> u32 {
+        let of = |fault: u32, column: usize| fault.saturating_add(column as u32);
+        match self {
+            Self::Normal => 0,
+            Self::Suspect => 1,
+            Self::Alarm => 2,
+            Self::Sensor(SensorFault::Missing { column }) => of(1000, column),
+            Self::Sensor(SensorFault::OutOfRange { column }) => of(2000, column),
+            Self::Sensor(SensorFault::Stuck { column }) => of(3000, column),
+        }
+    }
+}
+
 /// How far the evidence has gone; what a sensor's fault interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use flowlet::detector::{Commissioning, Detector, SensorFault, Settings, State};
+use flowlet::detector::{Commissioning, Detector, Settings, State};
 use flowlet::write::ModelFile;
 use flowlet::{Calibration, Error, LatentMemory, LatentModel, Libm, Memory, Model};
 
@@ -165,17 +165,10 @@ impl States {
             own = score(x, context)?;
             Ok(own)
         })?;
-        let (kind, number) = match state {
-            State::Normal => (0, 0.0),
-            State::Suspect => (1, 1.0),
-            State::Alarm => (2, 2.0),
-            State::Sensor(SensorFault::Missing { column }) => (3, 1000.0 + column as f32),
-            State::Sensor(SensorFault::OutOfRange { column }) => (4, 2000.0 + column as f32),
-            State::Sensor(SensorFault::Stuck { column }) => (5, 3000.0 + column as f32),
-        };
-        self.kinds.insert(kind);
+        let code = state.code();
+        self.kinds.insert(if code < 1000 { code } else { 2 + code / 1000 });
         let (evidence, offset) = (detector.evidence(), detector.offset());
-        self.numbers.extend([number, evidence, offset, detector.charge()]);
+        self.numbers.extend([code as f32, evidence, offset, detector.charge()]);
         Ok((state, own))
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use comfy_table::Table;
-use flowlet::detector::{Detector, SensorFault, State};
+use flowlet::detector::Detector;
 use flowlet::signal::{Samples, Schedule};
 use flowlet::write::ModelFile;
 use flowlet::{Error, Libm, MAX_FEATURES, Memory, Model};
@@ -292,25 +292,13 @@ fn watch(model: &Model, signal: &Signal) -> Result<(Vec<f32>, Vec<Judged>), Erro
             score = model.given(context).score(&row, &mut memory.scratch())?;
             Ok(score)
         })?;
-        let (state, evidence) = (code(state), detector.evidence());
+        let (state, evidence) = (state.code() as f32, detector.evidence());
         numbers.extend(row.iter().chain(&[score, state, evidence]));
         let faulty = signal.faulty[window].iter().filter(|is_faulty| **is_faulty).count();
         let is_faulty = 2 * faulty > recipe.window();
         judged.push(Judged { sample: number, score, state, evidence, is_faulty });
     }
     Ok((numbers, judged))
-}
-
-/// As in the firmware.
-fn code(state: State) -> f32 {
-    match state {
-        State::Normal => 0.0,
-        State::Suspect => 1.0,
-        State::Alarm => 2.0,
-        State::Sensor(SensorFault::Missing { column }) => 1000.0 + column as f32,
-        State::Sensor(SensorFault::OutOfRange { column }) => 2000.0 + column as f32,
-        State::Sensor(SensorFault::Stuck { column }) => 3000.0 + column as f32,
-    }
 }
 
 /// Cycles of a sample that ends no window, and of one that does, with its row's judgement.

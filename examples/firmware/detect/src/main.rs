@@ -9,7 +9,7 @@
 
 use cortex_m as _;
 use cortex_m_rt::entry;
-use flowlet::detector::{Commissioning, SensorFault, State};
+use flowlet::detector::{Commissioning, State};
 use flowlet::include_model;
 use semihosting::fs::File;
 use semihosting::io::{Read, Write};
@@ -64,7 +64,10 @@ fn watch(
             Ok(score)
         });
         let state = state.ok()?;
-        write(states, &[number(state), detector.evidence(), detector.offset(), detector.charge()])?;
+        write(
+            states,
+            &[state.code() as f32, detector.evidence(), detector.offset(), detector.charge()],
+        )?;
         if state == State::Normal && !goes_on(score)? {
             break;
         }
@@ -73,18 +76,6 @@ fn watch(
         detector.restore(&saved).ok()?;
     }
     Some(())
-}
-
-/// A number for a state: 0 to 2, or 1000 for each reason and the column.
-fn number(state: State) -> f32 {
-    match state {
-        State::Normal => 0.0,
-        State::Suspect => 1.0,
-        State::Alarm => 2.0,
-        State::Sensor(SensorFault::Missing { column }) => 1000.0 + column as f32,
-        State::Sensor(SensorFault::OutOfRange { column }) => 2000.0 + column as f32,
-        State::Sensor(SensorFault::Stuck { column }) => 3000.0 + column as f32,
-    }
 }
 
 fn write(states: &mut File, values: &[f32]) -> Option<()> {

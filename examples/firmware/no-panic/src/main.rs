@@ -112,7 +112,7 @@ fn detector<M: Math>(flow: &Flow<'static, 9, 64, M>) -> Result<(), Error> {
     black_box(flow.model().with_calibration(file).detector_settings());
     let mut detector = black_box(flow.detector()?);
     let x = black_box([0.5; 9]);
-    black_box(detector.step(&x, || flow.score(&x))?);
+    black_box(detector.step(&x, || flow.score(&x))?.code());
     black_box((detector.state(), detector.evidence(), detector.alarm_at(), detector.charge()));
     black_box((detector.fewest_rows(), detector.offset(), detector.save()));
     detector.follow(black_box(false));

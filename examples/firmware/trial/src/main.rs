@@ -13,7 +13,7 @@ use core::hint::black_box;
 use cortex_m as _;
 use cortex_m::register::msp;
 use cortex_m_rt::entry;
-use flowlet::detector::{SensorFault, State};
+use flowlet::detector::State;
 use flowlet::{Error, include_model};
 use semihosting::fs::File;
 use semihosting::io::{Read, Write};
@@ -88,23 +88,11 @@ fn run() -> Result<u32, &'static str> {
         let context = *window.context();
         let (score, state) = measured_row(&flow, &mut detector, black_box(&row), &context)
             .map_err(|_| "a row is refused")?;
-        for value in row.iter().chain(&[score, number(state), detector.evidence()]) {
+        for value in row.iter().chain(&[score, state.code() as f32, detector.evidence()]) {
             results.write_all(&value.to_le_bytes()).map_err(|_| "results.f32 is full")?;
         }
     }
     Ok(window.gaps())
-}
-
-/// A number for a state: 0 to 2, or 1000 for each reason and the column.
-fn number(state: State) -> f32 {
-    match state {
-        State::Normal => 0.0,
-        State::Suspect => 1.0,
-        State::Alarm => 2.0,
-        State::Sensor(SensorFault::Missing { column }) => 1000.0 + column as f32,
-        State::Sensor(SensorFault::OutOfRange { column }) => 2000.0 + column as f32,
-        State::Sensor(SensorFault::Stuck { column }) => 3000.0 + column as f32,
-    }
 }
 
 /// Bytes of stack that `call` uses, its own frame included.
