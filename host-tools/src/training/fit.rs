@@ -208,11 +208,7 @@ pub fn fit(
     let is_time_over = || options.time_limit.is_some_and(|limit| start.elapsed() >= limit);
     let training = Rows::new(training, columns, options.context);
     let validation = Rows::new(validation, columns, options.context);
-    let sizes = Sizes {
-        features: columns.len() - options.context,
-        context: options.context,
-        periodic: standardise::periodic(columns),
-    };
+    let sizes = sizes(columns, options.context);
     let network = match options.context {
         0 => None,
         _ => Some(train_conditional(options, &training, &validation, sizes, is_time_over)?),
@@ -244,6 +240,12 @@ pub fn fit(
         }
     };
     Ok(Fitted { transform, flow, best, epochs, curve, out_of_time, unfinished })
+}
+
+/// Those of rows of `columns`, the last `context` of them their context.
+fn sizes(columns: &[Column], context: usize) -> Sizes {
+    let features = columns.len() - context;
+    Sizes { features, context, periodic: standardise::periodic(columns) }
 }
 
 /// What stands in front of the flow; `network` is that of the shifts and scales given the context, none
@@ -430,11 +432,7 @@ pub fn untrained(
 ) -> Result<Fitted> {
     let training = Rows::new(training, columns, options.context);
     let validation = Rows::new(validation, columns, options.context);
-    let sizes = Sizes {
-        features: columns.len() - options.context,
-        context: options.context,
-        periodic: standardise::periodic(columns),
-    };
+    let sizes = sizes(columns, options.context);
     let transform = fit_transform(options, &training, &validation, sizes, None)?;
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let flow = Flow::new(&options.architecture, sizes, &mut random, &Device::flex());
