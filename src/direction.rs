@@ -8,3 +8,13 @@ pub(crate) enum Direction {
     /// x to z.
     Inverse,
 }
+
+impl Direction {
+    /// ln of the slope in this direction, given that of dx/dz.
+    pub fn log_slope(self, forward: f32) -> f32 {
+        match self {
+            Self::Forward => forward,
+            Self::Inverse => -forward,
+        }
+    }
+}

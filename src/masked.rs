@@ -26,7 +26,7 @@ use crate::kernel::{Block, Listed, ROWS, Units, blocks};
 use crate::network::{MAX_HIDDEN, MAX_WIDTH, Scratch};
 use crate::periodic::Periodic;
 use crate::record::{Record, Sizes};
-use crate::scalar::ScalarMap;
+use crate::scalar::{self, ScalarMap};
 use layer::{Blocks, Layer};
 
 pub use degrees::Degrees;
@@ -194,12 +194,11 @@ pub(crate) struct Outputs<'m, 's> {
     inputs: Listed<'s>,
 }
 
-impl Iterator for Outputs<'_, '_> {
-    type Item = Block;
-
-    /// The next [`ROWS`] outputs.
+impl scalar::Outputs for Outputs<'_, '_> {
     #[inline(always)]
-    fn next(&mut self) -> Option<Block> {
-        self.blocks.sums(self.inputs)
+    fn read(&mut self, out: &mut [Block]) {
+        for block in out {
+            *block = self.blocks.sums(self.inputs).unwrap_or_default();
+        }
     }
 }

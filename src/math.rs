@@ -84,6 +84,38 @@ pub(crate) fn soft_clip(raw: f32, bound: f32) -> f32 {
     bound * raw / (bound + raw.abs())
 }
 
+/// ln of a product, factor by factor, one logarithm for four: four of them multiply to a normal number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogProduct {
+    sum: f32,
+    /// Of the last factors, fewer than four.
+    product: f32,
+    count: usize,
+}
+
+impl Default for LogProduct {
+    fn default() -> Self {
+        Self { sum: 0.0, product: 1.0, count: 0 }
+    }
+}
+
+impl LogProduct {
+    /// Multiplies by a positive factor.
+    #[inline(always)]
+    pub fn multiply<M: Math>(&mut self, factor: f32) {
+        self.product *= factor;
+        self.count += 1;
+        if self.count == 4 {
+            *self = Self { sum: self.sum + M::ln(self.product), ..Self::default() };
+        }
+    }
+
+    /// ln of the product of them all.
+    pub fn value<M: Math>(self) -> f32 {
+        if self.count > 0 { self.sum + M::ln(self.product) } else { self.sum }
+    }
+}
+
 /// ln of a sum of exponentials, term by term, without an exponential that overflows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogSumExp {

@@ -6,6 +6,7 @@
 use crate::Error;
 use crate::kernel::{self, Block, Inputs, ROWS, Units, blocks};
 use crate::record::Record;
+use crate::scalar;
 
 /// Most hidden layers of one network.
 pub const MAX_HIDDEN: usize = 3;
@@ -124,7 +125,8 @@ impl<'m> Network<'m> {
         self.outputs
     }
 
-    /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it is read.
+    /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it
+    /// is read.
     pub(crate) fn run<'s>(&self, inputs: Inputs, scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
         self.run_noting(inputs, scratch, |_| ())
     }
@@ -175,22 +177,28 @@ fn rectified<'s>(
     }
 }
 
-/// A network's outputs, computed as they are read, so that no buffer has to hold them.
+/// A network's outputs.
 pub(crate) struct Outputs<'m, 's> {
     columns: usize,
     weights: &'m [Block],
     inputs: Inputs<'s>,
 }
 
+impl scalar::Outputs for Outputs<'_, '_> {
+    #[inline(always)]
+    fn read(&mut self, out: &mut [Block]) {
+        self.weights = kernel::apply(self.columns, self.weights, self.inputs, out);
+    }
+}
+
+#[cfg(feature = "latent")]
 impl Iterator for Outputs<'_, '_> {
     type Item = Block;
 
     /// The next [`ROWS`] outputs.
     fn next(&mut self) -> Option<Block> {
-        let (block, rest) = self.weights.split_at_checked(self.columns + 1)?;
-        let mut out = [[0.0; ROWS]];
-        kernel::apply(self.columns, block, self.inputs, &mut out);
-        self.weights = rest;
+        let mut out = [Block::default()];
+        (!self.weights.is_empty()).then(|| scalar::Outputs::read(self, &mut out))?;
         let [out] = out;
         Some(out)
     }

@@ -11,7 +11,7 @@
 use crate::Error;
 use crate::direction::Direction;
 use crate::kernel::{Block, ROWS};
-use crate::math::{Math, bounded, soft_clip};
+use crate::math::{LogProduct, Math, bounded, soft_clip};
 use crate::periodic::Periodic;
 use crate::record::Record;
 use crate::spline::{self, Spline};
@@ -25,6 +25,12 @@ const MAX_CLIP: f32 = 80.0;
 /// Settings of the clip or bound, and of the mask of periodic features.
 const BOUND: usize = 1;
 const PERIODIC: usize = ScalarMap::KIND + 1;
+
+/// A network's outputs, computed as they are read, so that no buffer has to hold them all.
+pub(crate) trait Outputs {
+    /// Computes the next blocks of [`ROWS`] outputs, as many as `out` takes.
+    fn read(&mut self, out: &mut [Block]);
+}
 
 /// The kind of map, with what all of a layer's maps share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,14 +131,15 @@ impl ScalarMap {
         direction: Direction,
         values: &mut [f32],
         periodic: Periodic,
-        mut outputs: impl Iterator<Item = Block>,
+        mut outputs: impl Outputs,
     ) -> f32 {
-        let mut log_det_jacobian = 0.0;
         match self {
             Self::Affine { clip } => {
+                let mut log_det_jacobian = 0.0;
+                let mut parameters = [Block::default()];
                 for values in values.chunks_mut(GROUP) {
-                    let Some(block) = outputs.next() else { break };
-                    let (shifts, log_scales) = block.split_at(GROUP);
+                    outputs.read(&mut parameters);
+                    let (shifts, log_scales) = parameters.as_flattened().split_at(GROUP);
                     for ((value, shift), raw) in values.iter_mut().zip(shifts).zip(log_scales) {
                         let map = Affine::new(*shift, *raw, clip);
                         let (mapped, log_slope) = map.apply::<M>(direction, *value);
@@ -140,26 +147,23 @@ impl ScalarMap {
                         log_det_jacobian += log_slope;
                     }
                 }
+                log_det_jacobian
             }
             Self::Spline { bound } if cfg!(feature = "spline") => {
+                let mut parameters = [Block::default(); Spline::BLOCKS];
+                let mut slopes = LogProduct::default();
                 for (feature, value) in values.iter_mut().enumerate() {
-                    let (Some(widths), Some(heights), Some(slopes)) =
-                        (outputs.next(), outputs.next(), outputs.next())
-                    else {
-                        break;
-                    };
-                    let parameters = [widths, heights, slopes];
+                    outputs.read(&mut parameters);
                     let bound = if periodic.contains(feature) { None } else { Some(bound) };
-                    let (mapped, log_slope) =
-                        spline::apply::<M>(direction, &parameters, bound, *value);
+                    let (mapped, slope) = spline::apply::<M>(direction, &parameters, bound, *value);
                     *value = mapped;
-                    log_det_jacobian += log_slope;
+                    slopes.multiply::<M>(slope);
                 }
+                direction.log_slope(slopes.value::<M>())
             }
             // Refused by `check`.
-            Self::Spline { .. } => {}
+            Self::Spline { .. } => 0.0,
         }
-        log_det_jacobian
     }
 
     /// Features whose parameters lie in one group of blocks.

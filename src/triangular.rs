@@ -5,7 +5,7 @@
 //! Computations", sections 3.1.3 and 3.1.4).
 
 use crate::kernel::add_scaled;
-use crate::math::Math;
+use crate::math::{LogProduct, Math};
 
 /// Smallest and largest magnitude of a diagonal entry: products of four stay finite and normal.
 const SMALLEST: f32 = 1.0 / LARGEST;
@@ -16,19 +16,13 @@ pub(crate) fn is_diagonal(x: f32) -> bool {
     (SMALLEST..=LARGEST).contains(&x.abs())
 }
 
-/// ln of the product of the magnitudes of `scales`, all of which [`is_diagonal`]; one logarithm
-/// for four factors.
+/// ln of the product of the magnitudes of `scales`, all of which [`is_diagonal`].
 pub(crate) fn log_product<M: Math>(scales: impl Iterator<Item = f32>) -> f32 {
-    let (mut sum, mut product, mut count) = (0.0, 1.0, 0);
+    let mut product = LogProduct::default();
     for scale in scales {
-        product *= scale.abs();
-        count += 1;
-        if count == 4 {
-            sum += M::ln(product);
-            (product, count) = (1.0, 0);
-        }
+        product.multiply::<M>(scale.abs());
     }
-    if count > 0 { sum + M::ln(product) } else { sum }
+    product.value::<M>()
 }
 
 /// A lower triangular matrix whose diagonal is 1: column j holds the entries below it.

@@ -103,7 +103,8 @@ impl<'m> Autoregressive<'m> {
                     let seen = work.row.get(..columns).unwrap_or_default();
                     let parameters = walk.spline(if periodic.is_empty() { known } else { seen });
                     let bound = if periodic.contains(feature) { None } else { Some(bound) };
-                    spline::apply::<M>(direction, &parameters, bound, *value)
+                    let (mapped, slope) = spline::apply::<M>(direction, &parameters, bound, *value);
+                    (mapped, direction.log_slope(M::ln(slope)))
                 }
                 // A spline without its feature is refused by `check`.
                 ScalarMap::Affine { clip } | ScalarMap::Spline { bound: clip } => {

@@ -49,6 +49,15 @@ impl Marginal<'_> {
         (0..u64::BITS as usize).filter(move |feature| is_set(transformed, *feature))
     }
 
+    /// How many values of `row` lie beyond their outer knots.
+    #[cfg(feature = "write")]
+    pub(crate) fn beyond(&self, direction: Direction, row: &[f32]) -> usize {
+        let values = self.transformed().filter_map(|feature| row.get(feature));
+        let own = self.knots.chunks(self.count.max(1)).zip(values);
+        own.filter(|(knots, value)| !(1..self.count).contains(&below(direction, knots, **value)))
+            .count()
+    }
+
     /// Maps each transformed feature. Returns the sum of the log-slopes.
     #[inline(never)]
     fn apply<M: Math>(&self, direction: Direction, row: &mut [f32]) -> f32 {
@@ -78,24 +87,30 @@ fn is_steep([_, _, slope]: &Knot) -> bool {
     *slope >= SMALLEST
 }
 
-/// The mapped value, and the logarithm of the slope in that direction.
-fn map<M: Math>(direction: Direction, knots: &[Knot], value: f32) -> (f32, f32) {
-    let below = knots.partition_point(|[x, z, _]| match direction {
+/// How many of the knots lie at `value` or below it.
+fn below(direction: Direction, knots: &[Knot], value: f32) -> usize {
+    knots.partition_point(|[x, z, _]| match direction {
         Direction::Forward => *z <= value,
         Direction::Inverse => *x <= value,
-    });
+    })
+}
+
+/// The mapped value, and the logarithm of the slope in that direction.
+fn map<M: Math>(direction: Direction, knots: &[Knot], value: f32) -> (f32, f32) {
+    let below = below(direction, knots, value);
     let left = below.checked_sub(1).and_then(|left| knots.get(left));
-    match (left, knots.get(below)) {
+    let (mapped, slope) = match (left, knots.get(below)) {
         (Some([x, z, d0]), Some([x1, z1, d1])) => {
             let bin = Bin { z: *z, x: *x, width: z1 - z, height: x1 - x, slopes: [*d0, *d1] };
             bin.apply::<M>(direction, value)
         }
         (Some([x, z, slope]), None) | (None, Some([x, z, slope])) => match direction {
-            Direction::Forward => (bounded((value - z) * slope + x), M::ln(*slope)),
-            Direction::Inverse => (bounded((value - x) / slope + z), -M::ln(*slope)),
+            Direction::Forward => (bounded((value - z) * slope + x), *slope),
+            Direction::Inverse => (bounded((value - x) / slope + z), *slope),
         },
-        (None, None) => (value, 0.0),
-    }
+        (None, None) => return (value, 0.0),
+    };
+    (mapped, direction.log_slope(M::ln(slope)))
 }
 
 impl<'m> Bijection<'m> for Marginal<'m> {

@@ -180,7 +180,7 @@ fn seen(values: &[f64], circles: &[bool]) -> Vec<f64> {
 fn scalar(map: ScalarMap, on_circle: bool, parameters: &[f64], x: f64) -> (f64, f64) {
     match map {
         ScalarMap::Spline { .. } if on_circle => {
-            let outer = soft_clip(parameters[23], 5.0).exp();
+            let outer = slope(soft_clip(parameters[23], 10.0));
             spline(parameters, 1.0, outer, wrap(x + 1.0))
         }
         ScalarMap::Affine { clip } => {
@@ -196,12 +196,23 @@ pub fn soft_clip(raw: f64, bound: f64) -> f64 {
     raw / (1.0 + raw.abs() / bound)
 }
 
+/// Of a bin, before all are made to add up.
+fn share(raw: f64) -> f64 {
+    1e-3 + (1.0 + raw / 4.0).powi(4)
+}
+
+/// Of a knot: (1 + r/4)^4 where r >= 0, else 1 over that of -r.
+fn slope(raw: f64) -> f64 {
+    let power = (1.0 + raw.abs() / 4.0).powi(4);
+    if raw < 0.0 { 1.0 / power } else { power }
+}
+
 /// Within +-bound, where its slope is `outer`. The spline is monotone, so its inverse is found by
 /// halving intervals.
 fn spline(parameters: &[f64], bound: f64, outer: f64, x: f64) -> (f64, f64) {
     let knots = |raw: &[f64]| {
-        let sum: f64 = raw.iter().map(|raw| raw.exp()).sum();
-        let size = |raw: &f64| 2.0 * bound * (1e-3 + (1.0 - 8e-3) * raw.exp() / sum);
+        let sum: f64 = raw.iter().map(|raw| share(*raw)).sum();
+        let size = |raw: &f64| 2.0 * bound * (1e-3 + (1.0 - 8e-3) * share(*raw) / sum);
         let sizes = raw.iter().map(size);
         [-bound]
             .into_iter()
@@ -214,7 +225,7 @@ fn spline(parameters: &[f64], bound: f64, outer: f64, x: f64) -> (f64, f64) {
     let (zs, xs) = (knots(&parameters[..8]), knots(&parameters[8..16]));
     let slopes: Vec<f64> = [outer]
         .into_iter()
-        .chain(parameters[16..23].iter().map(|raw| soft_clip(*raw, 5.0).exp()))
+        .chain(parameters[16..23].iter().map(|raw| slope(soft_clip(*raw, 10.0))))
         .chain([outer])
         .collect();
     rational_quadratic(&zs, &xs, &slopes, x)

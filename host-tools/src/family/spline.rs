@@ -3,7 +3,6 @@
 //! No NaN may arise in what a selection throws away, for its gradient would be NaN as well: a
 //! value beyond the bound is replaced before the formula, and the result chosen after it.
 
-use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
 use super::direction::Direction;
@@ -14,8 +13,12 @@ use super::periodic::wrap;
 const BINS: usize = 8;
 /// Smallest width or height of a bin, as a share of all.
 const SMALLEST: f64 = 1e-3;
-/// Bound of a knot's log-slope.
-const CLIP: f64 = 5.0;
+/// Smallest share of a bin before the shares are made to add up.
+const SHARE: f64 = 1e-3;
+/// Bound of a knot's raw slope.
+const CLIP: f64 = 10.0;
+/// Largest magnitude of a raw size.
+const LIMIT: f64 = (1u32 << 20) as f64;
 /// Under it, a discriminant is no number that the formula can come to but a rounding error.
 const SMALLEST_DISCRIMINANT: f64 = 1e-12;
 
@@ -42,7 +45,7 @@ pub fn circular(
     values: Tensor<2>,
     parameters: Tensor<3>,
 ) -> (Tensor<2>, Tensor<2>) {
-    let outer = soft_clip(parameters.clone().narrow(1, 3 * BINS - 1, 1), CLIP).exp();
+    let outer = slopes(parameters.clone().narrow(1, 3 * BINS - 1, 1));
     match direction {
         Direction::Forward => {
             let (x, log_slope) = within(direction, wrap(values), parameters, outer, 1.0);
@@ -64,7 +67,7 @@ fn within(
     let raw = |first: usize, count: usize| parameters.clone().narrow(1, first, count);
     let widths = sizes(raw(0, BINS), bound);
     let heights = sizes(raw(BINS, BINS), bound);
-    let inner = soft_clip(raw(2 * BINS, BINS - 1), CLIP).exp();
+    let inner = slopes(raw(2 * BINS, BINS - 1));
     let slopes = Tensor::cat(vec![outer.clone(), inner, outer], 1);
     let (knots_z, knots_x) = (knots(&widths, bound), knots(&heights, bound));
 
@@ -118,7 +121,24 @@ fn within(
 
 /// The bins' sizes along one side, which add up to 2 bound.
 fn sizes(raw: Tensor<3>, bound: f64) -> Tensor<3> {
-    (softmax(raw, 1) * (1.0 - BINS as f64 * SMALLEST) + SMALLEST) * (2.0 * bound)
+    let shares = fourth_power(raw.clamp(-LIMIT, LIMIT)) + SHARE;
+    let shares = shares.clone() / shares.sum_dim(1);
+    (shares * (1.0 - BINS as f64 * SMALLEST) + SMALLEST) * (2.0 * bound)
+}
+
+/// The knots' slopes, fourth powers where raw >= 0, else the inverse of that of -raw. The magnitude
+/// would have no gradient at 0, where training starts.
+fn slopes(raw: Tensor<3>) -> Tensor<3> {
+    let raw = soft_clip(raw, CLIP);
+    let is_negative = raw.clone().lower_elem(0.0);
+    let rise = raw.clone().mask_fill(is_negative.clone(), 0.0);
+    let fall = raw.mask_fill(is_negative.bool_not(), 0.0);
+    fourth_power(rise) / fourth_power(-fall)
+}
+
+/// (1 + r/4)^4.
+fn fourth_power(raw: Tensor<3>) -> Tensor<3> {
+    (raw * 0.25 + 1.0).square().square()
 }
 
 /// The start of each bin.
