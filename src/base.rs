@@ -484,24 +484,28 @@ impl<'m> Component<'m> {
     ) -> f32 {
         let work = work.get_mut(..z.len()).unwrap_or_default();
         self.whiten(z, work);
-        let own = kernel(work) + log_product::<M>(self.diagonal());
-        self.log_weight + own
+        let log_determinant = match self.full {
+            true => log_product::<M>(self.upper().diagonal()),
+            false => log_product::<M>(self.factor.iter().copied()),
+        };
+        self.log_weight + (kernel(work) + log_determinant)
     }
 
     /// U (z - mean), into `work`.
     fn whiten(self, z: &[f32], work: &mut [f32]) {
-        for ((own, z), mean) in work.iter_mut().zip(z).zip(self.mean) {
-            *own = z - mean;
-        }
+        let centred = work.iter_mut().zip(z).zip(self.mean);
         if self.full {
-            self.upper().multiply(work);
-        } else {
-            for (own, scale) in work.iter_mut().zip(self.factor) {
-                *own *= scale;
+            for ((own, z), mean) in centred {
+                *own = z - mean;
             }
-        }
-        for own in work.iter_mut() {
-            *own = bounded(*own);
+            self.upper().multiply(work);
+            for own in work {
+                *own = bounded(*own);
+            }
+        } else {
+            for (((own, z), mean), scale) in centred.zip(self.factor) {
+                *own = bounded((z - mean) * scale);
+            }
         }
     }
 

@@ -50,6 +50,9 @@ impl Half {
 
     /// The periodic ones among the features transformed and among those that condition them.
     pub fn periodic(self, row: Periodic, features: usize) -> (Periodic, Periodic) {
+        if row.is_empty() {
+            return (row, row);
+        }
         let middle = features / 2;
         let (first, second) = (row.part(0, middle), row.part(middle, features - middle));
         match self {
