@@ -309,11 +309,6 @@ impl Flow {
         self.base.draw([rows, features], random, device)
     }
 
-    /// Moves every weight to `decay` of itself and the rest of `other`'s.
-    pub fn average(&mut self, other: &Self, decay: f64) {
-        average(self, other, decay);
-    }
-
     /// The layers and the base as the device's file holds them.
     pub fn export(&self) -> (Vec<write::Layer>, write::Base) {
         (self.layers.iter().map(Layer::export).collect(), self.base.export())

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use flowlet::write::{Description, Feature, ModelFile};
 use flowlet::{Libm, Math, Memory, Model, Periodic};
 use flowlet_tools::device;
-use flowlet_tools::family::{Architecture, Base, Family, Flow, Image, Sizes};
+use flowlet_tools::family::{self, Architecture, Base, Family, Flow, Image, Sizes};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -40,7 +40,7 @@ fn flow(architecture: &Architecture, sizes: Sizes, seed: u64) -> Flow {
     let mut flow = Flow::new(architecture, sizes, &mut random, &device);
     if sizes.periodic.is_empty() {
         let other = Flow::new(architecture, sizes, &mut random, &device);
-        flow.average(&other, gain(architecture.family));
+        family::average(&mut flow, &other, gain(architecture.family));
     } else {
         // Another one has other permutations, and with circles layers of other sizes.
         flow = flow.map(&mut Magnify(gain(architecture.family)));

@@ -1,21 +1,15 @@
 //! Stochastic gradient descent on a loss that is drawn anew at each step.
 //!
-//! AdamW without decay, gradients clipped by norm, the learning rate lowered to 0 along a cosine
-//! (Loshchilov and Hutter 2017, "SGDR"), and the moving average of the weights kept (Polyak and
-//! Juditsky 1992).
+//! The learning rate is lowered to 0 along a cosine (Loshchilov and Hutter 2017, "SGDR"), and the moving
+//! average of the weights kept.
 
-use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 use crate::family;
+use crate::training::averaged::Averaged;
 
-/// Of the moving average of the weights, each step.
-const AVERAGE_DECAY: f64 = 0.99;
-/// Largest norm of a step's gradient.
-const LARGEST_NORM: f32 = 5.0;
 /// Steps in a row without a finite loss after which there is no hope.
 const HOPELESS: usize = 20;
 
@@ -40,19 +34,14 @@ impl Schedule {
 /// as it is. Returns the average of the module, without gradients. A step whose loss is no finite
 /// number is left out.
 pub fn descend<M: Module>(
-    mut module: M,
+    module: M,
     schedule: Schedule,
     mut loss: impl FnMut(&M) -> Tensor<1>,
 ) -> Result<M> {
-    let mut averaged = module.valid();
-    let mut optimizer = AdamWConfig::new()
-        .with_weight_decay(0.0)
-        .with_epsilon(1e-8)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(LARGEST_NORM)))
-        .init();
-    let (mut taken, mut left_out) = (0.0, 0);
+    let mut module = Averaged::new(module);
+    let mut left_out = 0;
     for number in 0..schedule.steps {
-        let loss = loss(&module);
+        let loss = loss(&module.module);
         if !family::values(loss.clone().inner()).iter().all(|loss| loss.is_finite()) {
             left_out += 1;
             if left_out == HOPELESS.min(schedule.steps) {
@@ -65,12 +54,7 @@ pub fn descend<M: Module>(
             continue;
         }
         left_out = 0;
-        let gradients = GradientsParams::from_grads(loss.backward(), &module);
-        module = optimizer.step(schedule.learning_rate(number), module, gradients);
-        taken += 1.0;
-        // Early steps weigh less, so that the start is soon forgotten.
-        let decay = AVERAGE_DECAY.min((1.0 + taken) / (10.0 + taken));
-        family::average(&mut averaged, &module, decay);
+        module = module.step(loss, schedule.learning_rate(number));
     }
-    Ok(averaged)
+    Ok(module.average)
 }

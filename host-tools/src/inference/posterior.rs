@@ -285,7 +285,7 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(4);
             let mut new = || Flow::new(&architecture, sizes, &mut random, &device);
             let mut flow = new().valid();
-            flow.average(&new(), 2.0);
+            family::average(&mut flow, &new(), 2.0);
             let flow = flow.train();
             let other = Own(new().no_grad());
             let own = Own(flow.clone().no_grad());

@@ -1,9 +1,8 @@
 //! The loop that raises the evidence lower bound of a latent model on rows, one draw a row
 //! (Kingma and Welling 2014, estimator of eq. 7 with the density of the draw in place of a closed form).
 //!
-//! As for flows ([`crate::training::fit`]): Adam, gradients clipped by norm, a moving average of the
-//! weights, the learning rate halved when the validation bound stays, early stopping, here on four
-//! fixed draws for each validation row, so that epochs compare. Where networks start by chance, the
+//! As for flows ([`crate::training::fit`]): a moving average of the weights, and early stopping, here on
+//! four fixed draws for each validation row, so that epochs compare. Where networks start by chance, the
 //! terms of prior and posterior come in slowly over the first epochs (Bowman et al. 2016, "Generating
 //! Sentences from a Continuous Space", section 3.1): a start by components needs no such help. An epoch
 //! that ends worse than the start took too long steps, and a model that ends below independent
@@ -11,9 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -25,12 +22,14 @@ use super::start::Components;
 use super::twin::{Autoencoder, Decoder, Posterior, Terms};
 use crate::error::{Error, Result};
 use crate::family::network::Network;
-use crate::family::{average, values};
+use crate::family::values;
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::Column;
+use crate::training::averaged::Averaged;
 use crate::training::curve::{Curve, Point};
-use crate::training::fit::{AVERAGE_DECAY, Rows, TOO_LONG};
+use crate::training::fit::Rows;
 use crate::training::loss;
+use crate::training::patience::Patience;
 
 /// Rows of one validation pass, and draws for each.
 const VALIDATION_BATCH: usize = 512;
@@ -158,22 +157,17 @@ pub fn fit(
     }
     let features = width - options.context;
     let start_model = begin(options, linear.as_ref(), features, &mut random, &device);
-    let (mut model, mut averaged) = (start_model.clone(), start_model.valid());
-    let start_bound = Bound::of(&judge.terms(&averaged), DRAWS).0.elbo;
-    let new_optimizer = || {
-        AdamWConfig::new()
-            .with_weight_decay(0.0)
-            .with_epsilon(1e-8)
-            .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
-            .init()
-    };
-    let mut optimizer = new_optimizer();
+    let start_bound = Bound::of(&judge.terms(&start_model.valid()), DRAWS).0.elbo;
+    let warm_up = if is_warm { 0 } else { WARM_UP };
+    let Options { learning_rate, epochs, .. } = *options;
+    let mut patience =
+        Patience::new(learning_rate, options.patience, warm_up, -start_bound, features);
+    let mut model = Averaged::new(start_model.clone());
     let mut order: Vec<usize> = (0..training.count()).collect();
-    let (mut learning_rate, mut steps) = (options.learning_rate, 0.0);
     let mut best: Option<(Epoch, Autoencoder)> = None;
     let mut curve = Curve::default();
-    let (mut since_change, mut run, mut out_of_time) = (0, 0, false);
-    for number in 1..=options.epochs {
+    let (mut run, mut out_of_time) = (0, false);
+    for number in 1..=epochs {
         run = number;
         let share = if is_warm { 1.0 } else { (number as f64 / WARM_UP as f64).min(1.0) };
         order.shuffle(&mut random);
@@ -183,61 +177,34 @@ pub fn fit(
             spread(&mut rows, width, options, &mut random);
             let rows = tensor(rows, width, &device);
             let noise = normal(batch.len(), options.latents, &mut random, &device);
-            let terms = model.terms(rows, noise);
+            let terms = model.module.terms(rows, noise);
             let own = read(&terms);
             // A step along a gradient that is no number would end the run.
             if own.iter().flatten().all(|term| term.is_finite()) {
                 let divergence = terms.posterior - terms.prior;
                 let loss = (divergence * share - terms.reconstruction).mean();
-                let gradients = GradientsParams::from_grads(loss.backward(), &model);
-                model = optimizer.step(learning_rate, model, gradients);
-                steps += 1.0;
-                // Early steps weigh less, so that the start is soon forgotten.
-                let decay = AVERAGE_DECAY.min((1.0 + steps) / (10.0 + steps));
-                average(&mut averaged, &model.valid(), decay);
+                model = model.step(loss, patience.learning_rate());
             }
             all.extend(own);
         }
-        let (validation, _) = Bound::of(&judge.terms(&averaged), DRAWS);
-        let is_better = validation.elbo.is_finite()
-            && best.as_ref().is_none_or(|(epoch, _)| validation.elbo > epoch.validation.elbo);
-        let before = best.as_ref().map_or(0, |(best, _)| best.number);
-        let best_number = if is_better { number } else { before };
-        let epoch = Epoch { number, training: Bound::of(&all, 1).0, validation, best: best_number };
-        if is_better {
-            best = Some((epoch, averaged.clone()));
-            since_change = 0;
-        } else if share == 1.0 {
-            since_change += 1;
+        let (validation, _) = Bound::of(&judge.terms(&model.average), DRAWS);
+        let is_best = patience.is_best(number, -validation.elbo);
+        let training = Bound::of(&all, 1).0;
+        let epoch = Epoch { number, training, validation, best: patience.best() };
+        if is_best {
+            best = Some((epoch, model.average.clone()));
         }
         progress(epoch);
-        curve.push(Point {
-            epoch: number,
-            training: epoch.training.elbo,
-            validation: validation.elbo,
-        });
-        let warmed_up = if is_warm { 0 } else { WARM_UP };
-        if number - best_number.max(warmed_up.min(number)) >= options.patience {
+        curve.push(Point { epoch: number, training: training.elbo, validation: validation.elbo });
+        if patience.is_over(number) {
             break;
         }
-        out_of_time = number < options.epochs && is_time_over();
+        out_of_time = number < epochs && is_time_over();
         if out_of_time {
             break;
         }
-        // No number is no less either; while prior and posterior come in, the bound is none to go by.
-        let is_near = validation.elbo >= start_bound - TOO_LONG.0 * features as f64;
-        if share == 1.0 && !is_near {
-            let shorter = learning_rate * TOO_LONG.1;
-            log::warn!(
-                "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
-                 start: training starts again at {shorter}"
-            );
-            (model, averaged) = (start_model.clone(), start_model.valid());
-            (optimizer, learning_rate, steps) = (new_optimizer(), shorter, 0.0);
-            since_change = 0;
-        } else if since_change * 3 >= options.patience {
-            learning_rate *= 0.5;
-            since_change = 0;
+        if patience.starts_again(number, -validation.elbo) {
+            model = Averaged::new(start_model.clone());
         }
     }
     let (best, model) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;

@@ -1,24 +1,20 @@
 //! Maximum likelihood: the loop that turns rows into a flow.
 //!
-//! AdamW without decay (Loshchilov and Hutter 2019) on the mean negative log-density of
-//! standardised rows, gradients clipped by norm, the learning rate halved when the validation
-//! loss stays, early stopping on it, and the weights of its best epoch kept.
+//! Steps down the mean negative log-density of standardised rows ([`averaged`](super::averaged)), with
+//! [`patience`](super::patience): the weights of the epoch with the best validation loss are kept.
 //!
 //! Two habits make the flow a better detector. Fresh Gaussian noise on every training row keeps
 //! the density from spikes on single rows (Rothfuss et al. 2019, "Noise Regularization for
 //! Conditional Density Estimation"); validation rows have none. And the weights that are
-//! validated and kept are a moving average of the steps' (Polyak and Juditsky 1992).
+//! validated and kept are a moving average of the steps'.
 //!
-//! An epoch that ends worse than where training started took too long steps: training starts again
-//! with shorter ones. A plain Gaussian is the yardstick: a flow that ends below it on the rows for early stopping
-//! learned nothing, and is refused.
+//! A plain Gaussian is the yardstick: a flow that ends below it on the rows for early stopping learned
+//! nothing, and is refused.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use flowlet::write::{Layer, Linear};
 use rand::SeedableRng;
@@ -30,19 +26,16 @@ use crate::error::{Error, Result};
 use crate::family::{Architecture, Flow, Sizes};
 use crate::rows::dataset::Dataset;
 use crate::rows::standardise::{self, Column};
+use crate::training::averaged::Averaged;
 use crate::training::conditional;
 use crate::training::curve::{Curve, Point};
 use crate::training::loss;
 use crate::training::mixture;
+use crate::training::patience::Patience;
 use crate::training::transform::{self, Transform};
 
 /// Rows of one validation pass.
 const VALIDATION_BATCH: usize = 1024;
-/// Of the moving average of the weights, each step.
-pub(crate) const AVERAGE_DECAY: f64 = 0.99;
-/// Nats for each feature by which an epoch that took too long steps is worse than the start, and what
-/// the learning rate is multiplied by then.
-pub(crate) const TOO_LONG: (f64, f64) = (0.1, 0.25);
 
 /// Widths of the network that shifts and scales the features as the context says.
 const CONDITIONAL_HIDDEN: [usize; 2] = [16, 16];
@@ -330,27 +323,17 @@ impl Task<'_> {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
         let device = Device::flex().autodiff();
         let start_flow = new(&mut random, &device);
-        let (mut flow, mut averaged) = (start_flow.clone(), start_flow.valid());
-        let mut is_fresh = true;
         let judge = self.judge();
-        let start_loss = loss::mean(&judge.losses(&averaged));
-        let mut steps = 0.0;
-        let new_optimizer = || {
-            AdamWConfig::new()
-                .with_weight_decay(0.0)
-                .with_epsilon(1e-8)
-                .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
-                .init()
-        };
-        let mut optimizer = new_optimizer();
+        let start_loss = loss::mean(&judge.losses(&start_flow.valid()));
+        let Options { learning_rate, epochs, .. } = **options;
+        let mut patience = Patience::new(learning_rate, options.patience, 0, start_loss, features);
+        let mut flow = Averaged::new(start_flow.clone());
+        let mut is_fresh = true;
         let mut order: Vec<usize> = (0..training.count()).collect();
-        let mut learning_rate = options.learning_rate;
         let mut best: Option<(Epoch, Flow)> = None;
-        let mut since_change = 0;
-        let mut run = 0;
-        let mut out_of_time = false;
         let mut curve = Curve::default();
-        for number in 1..=options.epochs {
+        let (mut run, mut out_of_time) = (0, false);
+        for number in 1..=epochs {
             run = number;
             order.shuffle(&mut random);
             let mut losses = Vec::with_capacity(order.len());
@@ -358,35 +341,24 @@ impl Task<'_> {
                 let (x, log_dets) =
                     training.tensor(transform, batch, options.noise, &mut random, &device);
                 if is_fresh {
-                    flow.initialise(x.clone());
-                    averaged = flow.valid();
+                    flow.module.initialise(x.clone());
+                    flow = Averaged::new(flow.module);
                     is_fresh = false;
                 }
-                let log_density = flow.log_density(x);
+                let log_density = flow.module.log_density(x);
                 let own = negative(&log_density, &log_dets);
                 // A step along a gradient that is no number would end the run.
                 if own.iter().all(|loss| loss.is_finite()) {
-                    let gradients = (-log_density.mean()).backward();
-                    let gradients = GradientsParams::from_grads(gradients, &flow);
-                    flow = optimizer.step(learning_rate, flow, gradients);
-                    steps += 1.0;
-                    // Early steps weigh less, so that the start is soon forgotten.
-                    averaged.average(&flow, AVERAGE_DECAY.min((1.0 + steps) / (10.0 + steps)));
+                    flow = flow.step(-log_density.mean(), patience.learning_rate());
                 }
                 losses.extend(own);
             }
-            let validation_loss = loss::mean(&judge.losses(&averaged));
-            let better = validation_loss.is_finite()
-                && best.as_ref().is_none_or(|(epoch, _)| validation_loss < epoch.validation_loss);
-            let best_number =
-                if better { number } else { best.as_ref().map_or(0, |(b, _)| b.number) };
+            let validation_loss = loss::mean(&judge.losses(&flow.average));
+            let is_best = patience.is_best(number, validation_loss);
             let training_loss = loss::mean(&losses);
-            let epoch = Epoch { number, training_loss, validation_loss, best: best_number };
-            if better {
-                best = Some((epoch, averaged.clone()));
-                since_change = 0;
-            } else {
-                since_change += 1;
+            let epoch = Epoch { number, training_loss, validation_loss, best: patience.best() };
+            if is_best {
+                best = Some((epoch, flow.average.clone()));
             }
             progress(epoch);
             curve.push(Point {
@@ -394,27 +366,16 @@ impl Task<'_> {
                 training: -training_loss,
                 validation: -validation_loss,
             });
-            if number - best_number >= options.patience {
+            if patience.is_over(number) {
                 break;
             }
-            out_of_time = number < options.epochs && is_time_over();
+            out_of_time = number < epochs && is_time_over();
             if out_of_time {
                 break;
             }
-            // No number is no less either.
-            let is_near = validation_loss <= start_loss + TOO_LONG.0 * features as f64;
-            if !is_near {
-                let shorter = learning_rate * TOO_LONG.1;
-                log::warn!(
-                    "the learning rate {learning_rate} is too high, epoch {number} ended worse than the \
-                     start: training starts again at {shorter}"
-                );
-                (flow, averaged) = (start_flow.clone(), start_flow.valid());
-                (optimizer, learning_rate, steps, is_fresh) = (new_optimizer(), shorter, 0.0, true);
-                since_change = 0;
-            } else if since_change * 3 >= options.patience {
-                learning_rate *= 0.5;
-                since_change = 0;
+            if patience.starts_again(number, validation_loss) {
+                flow = Averaged::new(start_flow.clone());
+                is_fresh = true;
             }
         }
         let (best, flow) = best.ok_or(Error::Diverged { learning_rate: options.learning_rate })?;
