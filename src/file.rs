@@ -52,8 +52,8 @@
 //! **Section 3, names** (one; text): D strings, each a varint of its length in bytes and its
 //! UTF-8, in the order of the features; then C strings, those of the context.
 //!
-//! **Section 5, standardisation** (as many as flows, the k-th belongs to the k-th flow; words): for
-//! each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit
+//! **Section 5, standardisation** (one for all flows, or as many as flows, the k-th belongs to the k-th
+//! flow; words): for each feature, then each context value, centre, scale, low and high, `f32`, in the feature's unit
 //! and less its offset; low to high is the range of the training rows.
 //!
 //! **Section 7, shares** (exactly one where there is more than one flow, else none; words): for each

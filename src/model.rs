@@ -129,11 +129,16 @@ impl<'m, M: Math> Model<'m, M> {
     fn read_others(&mut self, file: &File<'m>, math: u32) -> Result<(), Error> {
         let [first, places @ ..] = &mut self.members;
         let [_, flows @ ..] = &file.flows;
-        let [_, standardisations @ ..] = &file.standardisations;
+        let [all, standardisations @ ..] = &file.standardisations;
+        let is_shared = standardisations.iter().all(Option::is_none);
         for (place, sections) in places.iter_mut().zip(flows.iter().zip(standardisations)) {
             let (flow, standardisation) = match sections {
                 (Some(flow), Some(standardisation)) => (flow, standardisation),
-                (Some(_), None) => return Err(Error::MissingSection { tag: tag::STANDARDISATION }),
+                (Some(flow), None) => {
+                    let shared = all.as_ref().filter(|_| is_shared);
+                    let missing = Error::MissingSection { tag: tag::STANDARDISATION };
+                    (flow, shared.ok_or(missing)?)
+                }
                 (None, Some(_)) => {
                     return Err(Error::RepeatedSection { tag: tag::STANDARDISATION });
                 }

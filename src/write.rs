@@ -354,7 +354,11 @@ impl Description {
         let standardisations = columns.map(|(features, context)| {
             bytes_of(&standardisation_words(features.iter().chain(context)))
         });
-        sections.extend(standardisations.map(|bytes| (tag::STANDARDISATION, bytes)));
+        let mut standardisations: Vec<_> = standardisations.collect();
+        if standardisations.windows(2).all(|pair| pair[0] == pair[1]) {
+            standardisations.truncate(1);
+        }
+        sections.extend(standardisations.into_iter().map(|bytes| (tag::STANDARDISATION, bytes)));
         let columns = || self.features.iter().chain(&self.context);
         sections.push((tag::NAMES, names(columns())));
         sections.extend(column_words(columns()).map(|words| (tag::COLUMNS, bytes_of(&words))));

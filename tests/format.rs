@@ -533,8 +533,8 @@ fn sections_missing_repeated_unknown_or_cut_are_refused() {
         let again: Vec<_> =
             all.iter().chain(all.iter().filter(|(other, _)| other == tag)).cloned().collect();
         let expected = match *tag {
-            // A second flow needs a second standardisation.
-            tag::FLOW => Error::MissingSection { tag: tag::STANDARDISATION },
+            // A second flow needs its share of the mixture.
+            tag::FLOW => Error::MissingSection { tag: tag::SHARES },
             tag => Error::RepeatedSection { tag },
         };
         assert_eq!(open(envelope(&again).bytes()), Err(expected));
@@ -671,7 +671,9 @@ fn flows_that_make_no_ensemble_are_refused() {
 
 #[test]
 fn an_ensemble_without_its_sections_is_refused() {
-    let all = sections(&ensemble(3).to_file());
+    let mut unlike = ensemble(3);
+    unlike.others[0].features[0].centre += 1.0;
+    let all = sections(&unlike.to_file());
     let without = |tag, count| {
         let mut left = count;
         let mut keep = |other| {
@@ -695,6 +697,20 @@ fn an_ensemble_without_its_sections_is_refused() {
     assert_eq!(open(envelope(&again).bytes()), Err(repeated));
     let alone = [sections(&small().to_file()), vec![(tag::SHARES, vec![1, 0, 0, 0])]].concat();
     assert_eq!(open(envelope(&alone).bytes()), Err(Error::NoEnsemble));
+}
+
+#[test]
+fn flows_of_one_standardisation_share_it() {
+    let shared = sections(&ensemble(3).to_file());
+    let standardisation = shared.iter().find(|(other, _)| *other == tag::STANDARDISATION).cloned();
+    let own = vec![standardisation.expect("a standardisation"); 2];
+    let [shared, apart] = [&shared, &[&shared[..], &own].concat()].map(|all| envelope(all));
+    assert!(shared.bytes().len() < apart.bytes().len());
+    let mut random = Random::new(3);
+    for _ in 0..20 {
+        let row = random.row(&small().features);
+        assert_eq!(models::log_density(&shared, &row), models::log_density(&apart, &row));
+    }
 }
 
 #[test]
