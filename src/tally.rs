@@ -143,8 +143,10 @@ steps! {
     StudentTComponent = "Student-t component",
     /// Two values of a Student-t mixture's constant.
     StudentTPair = "Student-t pair",
-    /// A value of a marginal transform.
+    /// A value of a marginal transform, between its outer knots.
     MarginalValue = "marginal value",
+    /// A value beyond them.
+    BeyondMarginal = "value beyond a marginal",
     /// A step of the search for its knot.
     MarginalSearch = "marginal search",
     /// A latent model's call.
@@ -376,7 +378,9 @@ impl Counter {
             }
             Layer::Marginal(layer) => {
                 let values = layer.transformed().count();
-                self.tally.add_many(Step::MarginalValue, values);
+                let beyond = sides.map_or(0, |(before, _)| layer.beyond(direction, before));
+                self.tally.add_many(Step::MarginalValue, values - beyond);
+                self.tally.add_many(Step::BeyondMarginal, beyond);
                 let steps = usize::BITS - layer.knots().leading_zeros();
                 self.tally.add_many(Step::MarginalSearch, values * steps as usize);
             }
@@ -669,7 +673,7 @@ mod tests {
     ];
 
     /// Steps that hang on which units are open and on which values splines reach.
-    const OF_ROWS: [Step; 8] = [
+    const OF_ROWS: [Step; 10] = [
         Step::Column,
         Step::OddColumn,
         Step::ListedColumn,
@@ -678,6 +682,8 @@ mod tests {
         Step::MaskedOpenUnit,
         Step::SplineValue,
         Step::BeyondValue,
+        Step::MarginalValue,
+        Step::BeyondMarginal,
     ];
 
     #[test]
