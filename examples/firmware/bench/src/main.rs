@@ -8,7 +8,6 @@
 use core::convert::Infallible;
 use core::hint::black_box;
 
-use cortex_m::register::msp;
 use cortex_m_rt::entry;
 use flowlet::{Error, include_model};
 use rand_chacha::ChaCha8Rng;
@@ -18,11 +17,6 @@ use semihosting::io::Read;
 use semihosting::println;
 
 include!(concat!(env!("OUT_DIR"), "/detector.rs"));
-
-/// Words of stack that are painted: more than any call needs.
-const PAINTED: usize = 8192;
-/// What unused stack holds.
-const PAINT: u32 = 0xC0DE_57AC;
 
 /// ChaCha8, kept out of the functions that draw from it, so that its code is not counted there.
 struct Generator(ChaCha8Rng);
@@ -97,39 +91,21 @@ fn main() -> ! {
         touch(measured_sample(&flow, &mut random, &context));
     }
 
-    let peak = peak_stack(|| touch(measured_from_bytes(black_box(bytes))));
+    let peak = stack::peak(|| touch(measured_from_bytes(black_box(bytes))));
     println!("stack from_bytes {peak}");
     #[cfg(not(latent))]
-    let peak = peak_stack(|| touch(measured_log_density(&flow, black_box(&x), &context)));
+    let peak = stack::peak(|| touch(measured_log_density(&flow, black_box(&x), &context)));
     #[cfg(not(latent))]
     println!("stack log_density {peak}");
     #[cfg(latent)]
-    let peak = peak_stack(|| touch(measured_encode(&flow, black_box(&x), &context)));
+    let peak = stack::peak(|| touch(measured_encode(&flow, black_box(&x), &context)));
     #[cfg(latent)]
     println!("stack encode {peak}");
-    let peak = peak_stack(|| touch(measured_score(&flow, black_box(&x), &context)));
+    let peak = stack::peak(|| touch(measured_score(&flow, black_box(&x), &context)));
     println!("stack score {peak}");
-    let peak = peak_stack(|| touch(measured_sample(&flow, &mut random, &context)));
+    let peak = stack::peak(|| touch(measured_sample(&flow, &mut random, &context)));
     println!("stack sample {peak}");
     semihosting::process::exit(0)
-}
-
-/// Bytes of stack that `call` uses, its own frame included.
-#[inline(never)]
-fn peak_stack(call: impl FnOnce()) -> usize {
-    let top = msp::read() as *mut u32;
-    let bottom = top.wrapping_sub(PAINTED);
-    for depth in 0..PAINTED {
-        // SAFETY: these words lie between the stack pointer and the end of RAM's megabytes of
-        // unused stack; nothing lives there.
-        unsafe { bottom.wrapping_add(depth).write_volatile(PAINT) };
-    }
-    call();
-    let unused = (0..PAINTED).take_while(|depth| {
-        // SAFETY: as above.
-        unsafe { bottom.wrapping_add(*depth).read_volatile() == PAINT }
-    });
-    (PAINTED - unused.count()) * 4
 }
 
 fn fail(why: &str) -> ! {

@@ -11,7 +11,6 @@
 use core::hint::black_box;
 
 use cortex_m as _;
-use cortex_m::register::msp;
 use cortex_m_rt::entry;
 use flowlet::detector::State;
 use flowlet::{Error, include_model};
@@ -22,11 +21,6 @@ use semihosting::{println, process};
 include!(concat!(env!("OUT_DIR"), "/detector.rs"));
 
 type Watch = flowlet::detector::Detector<'static, FEATURES>;
-
-/// Words of stack that are painted: more than any call needs.
-const PAINTED: usize = 8192;
-/// What unused stack holds.
-const PAINT: u32 = 0xC0DE_57AC;
 
 /// One more sample, and every hop a row.
 #[inline(never)]
@@ -56,7 +50,7 @@ fn measured_row(
 #[entry]
 fn main() -> ! {
     let mut result = Err("");
-    let stack = peak_stack(|| result = run());
+    let stack = stack::peak(|| result = run());
     match result {
         Ok(gaps) => {
             let (window, detector) = (size_of::<SignalWindow>(), size_of::<Watch>());
@@ -93,22 +87,4 @@ fn run() -> Result<u32, &'static str> {
         }
     }
     Ok(window.gaps())
-}
-
-/// Bytes of stack that `call` uses, its own frame included.
-#[inline(never)]
-fn peak_stack(call: impl FnOnce()) -> usize {
-    let top = msp::read() as *mut u32;
-    let bottom = top.wrapping_sub(PAINTED);
-    for depth in 0..PAINTED {
-        // SAFETY: these words lie between the stack pointer and the end of RAM's megabytes of
-        // unused stack; nothing lives there.
-        unsafe { bottom.wrapping_add(depth).write_volatile(PAINT) };
-    }
-    call();
-    let unused = (0..PAINTED).take_while(|depth| {
-        // SAFETY: as above.
-        unsafe { bottom.wrapping_add(*depth).read_volatile() == PAINT }
-    });
-    (PAINTED - unused.count()) * 4
 }
