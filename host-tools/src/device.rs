@@ -172,7 +172,7 @@ pub fn row(values: &[f64], offsets: &[f64]) -> Vec<f32> {
 }
 
 /// What `inspect` shows.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Summary {
     /// Names of the features, in their order.
     pub features: Vec<String>,

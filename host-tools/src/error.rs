@@ -419,6 +419,14 @@ pub enum Error {
     /// The page of a report that does not come about.
     #[error("the page cannot be written: {0}; please report this as a bug")]
     Page(#[from] minijinja::Error),
+    /// A baseline that cannot judge the rows that the model judges.
+    #[error("{}: is no baseline on these rows: {what}", message::path(model))]
+    Baseline {
+        /// The baseline's file.
+        model: String,
+        /// What is in the way, and what to do.
+        what: String,
+    },
     /// The label is one of the columns that the model reads.
     #[error(
         "{}: the label column `{}` is one of the columns that the model was trained on, so it would judge rows by their answer; train it again with --exclude {}",

@@ -1,20 +1,21 @@
 //! `flowlet evaluate`: how well a model tells labelled rows apart.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::blame::Blame;
+use crate::comparison::Comparison;
 use crate::device::{self, Device};
-use crate::error::{Error, Result};
-use crate::judged::{self, Judged};
+use crate::error::Result;
+use crate::judged::{self, Judge, Judged};
 use crate::latent::round_trip::{FeatureError, RoundTrip};
 use crate::message::{self, escape};
 use crate::output;
 use crate::rows::damage::quantile;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
-use crate::signal::windows::Source;
 
 /// Evaluate a model on labelled rows.
 ///
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// What becomes of rows that lack a value, such as an empty cell or NaN.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
+    /// A second model to compare the first one with, on the same rows.
+    #[arg(long, value_name = "MODEL")]
+    baseline: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -87,45 +91,78 @@ pub struct Evaluation {
     pub blame: Option<Blame>,
 }
 
+/// What is printed.
+#[derive(Serialize)]
+struct Findings {
+    #[serde(flatten)]
+    evaluation: Evaluation,
+    #[serde(flatten)]
+    baseline: Option<Baseline>,
+}
+
+/// What the same rows say of a baseline.
+#[derive(Serialize)]
+struct Baseline {
+    #[serde(rename = "baseline")]
+    evaluation: Evaluation,
+    #[serde(flatten)]
+    comparison: Comparison,
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = device::read(&arguments.model)?;
-    let mut device = device::open(&file, &arguments.model.display().to_string())?;
-    refuse_label(&*device, &arguments.model, &arguments.label)?;
+    let paths = [Some(&*arguments.model), arguments.baseline.as_deref()];
+    let paths: Vec<&Path> = paths.into_iter().flatten().collect();
+    let files = paths.iter().map(|path| device::read(path)).collect::<Result<Vec<_>>>()?;
+    let mut judges = judged::open(&paths, &files)?;
+    for judge in &judges {
+        judge.refuse_label(&arguments.label)?;
+    }
     let mut table = Table::open(&arguments.test)?.with_missing(arguments.missing);
     table.column(&arguments.label)?;
     let (segment, label) = (arguments.segment.as_deref(), Some(&*arguments.label));
-    let mut source = Source::of(&file, &*device, &table, segment, label)?;
-    let judged = judged::judge(&mut *device, &mut table, &mut source)?;
-    let (threshold, names) = (device.threshold().map(|own| own.score), device.feature_names());
-    let mut evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
-    evaluation.blame = Blame::of(&mut *device, &judged)?;
-    if let Some(latent) = device.latent() {
-        let mut round_trip = RoundTrip::default();
-        for own in judged.iter().filter(|own| !own.is_anomaly) {
-            round_trip.add(latent, &own.row, names.len())?;
-        }
-        evaluation.round_trip = round_trip.errors(&names);
+    let judged = judged::judge(&mut judges, &mut table, segment, label)?;
+    let mut evaluations = Vec::new();
+    for (judge, judged) in judges.iter_mut().zip(&judged) {
+        let mut evaluation = Evaluation::of(judge, judged, &table);
+        evaluation.blame = Blame::of(&mut *judge.device, judged)?;
+        evaluation.round_trip = round_trip(&mut *judge.device, judged)?;
+        evaluations.push(evaluation);
     }
-    for warning in evaluation.warnings() {
-        log::warn!("{}: {warning}", message::path(table.path()));
-    }
-    output::print(&if arguments.json { evaluation.json() } else { evaluation.text() })
+    let comparison = Comparison::between(&judges, &judged);
+    let mut evaluations = evaluations.into_iter();
+    let Some(evaluation) = evaluations.next() else { return Ok(()) };
+    let baseline = evaluations.next().zip(comparison);
+    let baseline = baseline.map(|(evaluation, comparison)| Baseline { evaluation, comparison });
+    let findings = Findings { evaluation, baseline };
+    output::print(&if arguments.json { findings.json() } else { findings.text() })
 }
 
-/// A model that reads the label would be judged by how well it repeats the answer.
-pub fn refuse_label(device: &dyn Device, model: &Path, label: &str) -> Result<()> {
-    let mut columns = device.feature_names().into_iter().chain(device.context_names());
-    match columns.any(|column| column == label) {
-        true => {
-            let (model, name) = (model.display().to_string(), label.to_owned());
-            Err(Error::LabelIsRead { model, name })
-        }
-        false => Ok(()),
+/// Of a latent model, what decoding the codes of normal rows is off.
+fn round_trip(device: &mut dyn Device, judged: &[Judged]) -> Result<Vec<FeatureError>> {
+    let names = device.feature_names();
+    let Some(latent) = device.latent() else { return Ok(Vec::new()) };
+    let mut round_trip = RoundTrip::default();
+    for own in judged.iter().filter(|own| !own.is_anomaly) {
+        round_trip.add(latent, &own.row, names.len())?;
     }
+    Ok(round_trip.errors(&names))
 }
 
 impl Evaluation {
+    /// Of what a model says of the rows of a table, which the user is warned of where the figures
+    /// mislead.
+    pub fn of(judge: &Judge, judged: &[Judged], table: &Table) -> Self {
+        let threshold = judge.device.threshold().map(|own| own.score);
+        let found = Self::new(judged, threshold, f64::from(judge.device.log_scale_sum()));
+        for warning in found.warnings() {
+            let [table, model] =
+                [table.path(), &judge.path.display().to_string()].map(message::path);
+            log::warn!("{table}, judged by {model}: {warning}");
+        }
+        found
+    }
+
     /// Of rows of both kinds.
     pub fn new(judged: &[Judged], threshold: Option<f32>, log_scale_sum: f64) -> Self {
         let rows = judged.len();
@@ -245,12 +282,45 @@ fn ranking(descending: &[(f32, bool)], anomalies: usize, normals: usize) -> (f64
     (area / (anomalies as f64 * normals as f64), precision / anomalies as f64)
 }
 
-impl Evaluation {
+impl Findings {
     fn json(&self) -> String {
         format!("{:#}\n", serde_json::json!(self))
     }
 
+    /// A fact a line, and that of the baseline beside it.
     fn text(&self) -> String {
+        let Self { evaluation, baseline } = self;
+        let sides = [Some(evaluation), baseline.as_ref().map(|own| &own.evaluation)];
+        let sides: Vec<Vec<_>> = sides.into_iter().flatten().map(Evaluation::lines).collect();
+        let mut names: Vec<&str> = sides.iter().flatten().map(|(name, _)| *name).collect();
+        let mut told = BTreeSet::new();
+        names.retain(|name| told.insert(*name));
+        let line = |name: &str| {
+            let value = |side: &Vec<(&str, String)>| {
+                let value = side.iter().find(|(own, _)| *own == name);
+                format!(" {:>12}", value.map_or("-", |(_, value)| value))
+            };
+            format!("{name:<40}{}\n", sides.iter().map(value).collect::<String>())
+        };
+        let header =
+            (sides.len() > 1).then(|| format!("{:<40} {:>12} {:>12}\n", "", "model", "baseline"));
+        let lines = names.into_iter().map(line);
+        let error = |own: &FeatureError| {
+            let name = format!("error of decode(encode): {}", escape(&own.feature));
+            format!("{name:<40} {own}\n")
+        };
+        let errors = evaluation.round_trip.iter().map(error);
+        let verdict = baseline.as_ref().map(|Baseline { comparison, .. }| {
+            format!("{}\n{}\n", comparison.verdict(), comparison.density_verdict())
+        });
+        let blame = evaluation.blame.as_ref().map(Blame::text);
+        header.into_iter().chain(lines).chain(errors).chain(blame).chain(verdict).collect()
+    }
+}
+
+impl Evaluation {
+    /// What it says, without what is told of each feature.
+    fn lines(&self) -> Vec<(&'static str, String)> {
         let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
         let standardized = "  the same, standardised units";
         let lines = [
@@ -273,15 +343,7 @@ impl Evaluation {
         ];
         // Of a latent model alone.
         let bounds = bounds.into_iter().filter(|(_, value)| value.is_some());
-        let bounds = bounds.map(|(name, value)| (name, number(value)));
-        let lines = lines.into_iter().chain(bounds);
-        let line = |(name, value)| format!("{name:<40} {value:>12}\n");
-        let own = |own: &FeatureError| {
-            let name = format!("error of decode(encode): {}", escape(&own.feature));
-            format!("{name:<40} {own}\n")
-        };
-        let blame = self.blame.as_ref().map(Blame::text);
-        lines.map(line).chain(self.round_trip.iter().map(own)).chain(blame).collect()
+        lines.into_iter().chain(bounds.map(|(name, value)| (name, number(value)))).collect()
     }
 }
 

@@ -1,7 +1,12 @@
-//! The rows of a file, and what a model says of each, for the verbs that judge a model by them.
+//! The rows of a file, and what models say of each, for the verbs that judge a model by them.
+
+use std::path::Path;
+
+use flowlet::write::ModelFile;
 
 use crate::device::{self, Device};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::message;
 use crate::rows::cell::{self, CellFault};
 use crate::rows::table::Table;
 use crate::signal::windows::{Judgeable, Source};
@@ -37,22 +42,96 @@ impl Judged {
     }
 }
 
-/// Judges the rows that `source` makes of `table`, but those that lack a value.
+/// A model that judges rows.
+pub struct Judge<'m> {
+    /// Where the user keeps it.
+    pub path: &'m Path,
+    /// What is there.
+    pub file: &'m ModelFile,
+    /// The model in it.
+    pub device: Box<dyn Device + 'm>,
+}
+
+/// Opens the models in `files`, which were read from `paths`.
+pub fn open<'m>(paths: &[&'m Path], files: &'m [ModelFile]) -> Result<Vec<Judge<'m>>> {
+    if let [own, baseline] = files
+        && own.bytes() == baseline.bytes()
+    {
+        let [own, baseline] =
+            [0, 1].map(|place| message::path(&paths[place].display().to_string()));
+        log::warn!("{baseline}: holds the same model as {own}");
+    }
+    let open = |(path, file): (&&'m Path, &'m ModelFile)| {
+        Ok(Judge { path, file, device: device::open(file, &path.display().to_string())? })
+    };
+    paths.iter().zip(files).map(open).collect()
+}
+
+impl<'m> Judge<'m> {
+    /// The columns that it reads.
+    pub fn names(&self) -> Vec<String> {
+        [self.device.feature_names(), self.device.context_names()].concat()
+    }
+
+    fn source(
+        &self,
+        table: &Table,
+        segment: Option<&str>,
+        label: Option<&str>,
+    ) -> Result<Source<'m>> {
+        Source::of(self.file, &*self.device, table, segment, label)
+    }
+
+    /// A model that reads the label would be judged by how well it repeats the answer.
+    pub fn refuse_label(&self, label: &str) -> Result<()> {
+        match self.names().iter().any(|column| column == label) {
+            true => {
+                let (model, name) = (self.path.display().to_string(), label.to_owned());
+                Err(Error::LabelIsRead { model, name })
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a model, and a baseline if there is one, say of the rows of `table`. All judge the same rows,
+/// those that lack no value of any.
 pub fn judge(
-    device: &mut dyn Device,
+    judges: &mut [Judge],
     table: &mut Table,
-    source: &mut Source,
-) -> Result<Vec<Judged>> {
-    let offsets = device.offsets();
-    let mut judged = Vec::new();
+    segment: Option<&str>,
+    label: Option<&str>,
+) -> Result<Vec<Vec<Judged>>> {
+    let [own, baselines @ ..] = &*judges else { return Ok(Vec::new()) };
+    let mut source = own.source(table, segment, label)?;
+    for baseline in baselines {
+        let refuse = |what| Error::Baseline { model: baseline.path.display().to_string(), what };
+        let further = baseline.source(table, segment, label);
+        let further = further.map_err(|error| refuse(error.to_string()))?;
+        source = source.with(further).ok_or_else(|| {
+            refuse(
+                "its rows are not those of the other model, but windows of another kind: compare \
+                 both on the rows that `flowlet features` makes"
+                    .into(),
+            )
+        })?;
+    }
+    let offsets: Vec<Vec<f64>> = judges.iter().map(|judge| judge.device.offsets()).collect();
+    let mut judged = vec![Vec::new(); judges.len()];
     while let Some(Judgeable { values, is_anomaly, .. }) = source.next(table)? {
         let Some(values) = values else { continue };
-        let row = device::row(&values, &offsets);
-        judged.push(Judged::new(device, row, is_anomaly)?);
+        let mut rest = &values[..];
+        for ((judge, offsets), judged) in judges.iter_mut().zip(&offsets).zip(&mut judged) {
+            let (own, behind) = rest.split_at(offsets.len());
+            // A window has one row for all.
+            rest = if source.is_signal() { rest } else { behind };
+            let row = device::row(own, offsets);
+            judged.push(Judged::new(&mut *judge.device, row, is_anomaly)?);
+        }
     }
     table.check_rows()?;
     table.warn();
-    source.check(judged.len(), table.path())?;
+    source.check(judged[0].len(), table.path())?;
     Ok(judged)
 }
 

@@ -7,14 +7,15 @@
 //! build what a model costs there. [`output`] is where
 //! results leave. The verbs of the command line stand one a file: [`train`], [`evaluate`],
 //! [`score`], [`detect`], [`commission`], [`features`], [`encode`], [`decode`], [`sample`],
-//! [`report`], [`inspect`]; [`judged`] rows and what alarms [`blame`]
-//! are what several of them share; [`names`] are their options that name columns. [`error`] is
+//! [`report`], [`inspect`]; [`judged`] rows, what alarms [`blame`] and the
+//! [`comparison`] with a baseline are what several of them share; [`names`] are their options that name columns. [`error`] is
 //! every refusal, [`message`] how the user's own texts are shown in one.
 
 #![forbid(unsafe_code)]
 
 pub mod blame;
 pub mod commission;
+pub mod comparison;
 pub mod cost;
 pub mod decode;
 pub mod detect;

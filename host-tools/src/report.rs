@@ -1,9 +1,11 @@
 //! `flowlet report`: all that is known of a model, on one page.
 //!
 //! `facts` puts the file's own lines in words, `training`, `histogram`, `ranking`, `promise` and
-//! `pairs` draw with what `picture` gives them, `firmware` is what to copy, and `page` puts all of it into
-//! HTML that holds no script and no address, and in which a name from a CSV file is text wherever it stands.
+//! `pairs` draw with what `picture` gives them, `baseline` sets another model beside this one, `firmware`
+//! is what to copy, and `page` puts all of it into HTML that holds no script and no address, and in which a
+//! name from a CSV file is text wherever it stands.
 
+mod baseline;
 mod facts;
 mod firmware;
 mod histogram;
@@ -17,23 +19,23 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use flowlet::Calibration;
-use flowlet::write::ModelFile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::blame::Blame;
+use crate::comparison::Comparison;
 use crate::cost::board::{self, Board};
 use crate::cost::{self, Cost};
 use crate::device::{self, Device, Summary};
 use crate::error::Result;
-use crate::evaluate::{self, Evaluation};
-use crate::judged::{self, Judged, is_label};
+use crate::evaluate::Evaluation;
+use crate::judged::{self, Judge, Judged, is_label};
 use crate::message::{self, excerpt};
 use crate::output::Draft;
 use crate::rows::missing::Missing;
 use crate::rows::precision::with_offset;
 use crate::rows::table::Table;
-use crate::signal::windows::Source;
+use baseline::{Baseline, Side};
 use pairs::Clouds;
 
 /// Samples that are drawn.
@@ -45,7 +47,7 @@ const SEED: u64 = 0;
 ///
 /// The page is one HTML file with its pictures inside: it needs no network and runs no script. Rows of
 /// --test show how the model judges what it has not seen, and where they have labels how well it tells
-/// anomalies from normal rows.
+/// anomalies from normal rows; --baseline sets a second model beside it.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Model file.
@@ -60,6 +62,10 @@ pub struct Arguments {
     /// No column is a label, whatever it is called.
     #[arg(long, requires = "test", conflicts_with = "label")]
     unlabelled: bool,
+    /// A second model to compare this one with, on the same rows of --test: such as one that has as a
+    /// feature what this one has as its context.
+    #[arg(long, value_name = "MODEL", requires = "test")]
+    baseline: Option<PathBuf>,
     /// What becomes of rows that lack a value, such as an empty cell or NaN.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
@@ -81,6 +87,8 @@ struct Findings {
     /// Scores of held-out rows in the file, each with the number of rows that it stands for.
     held_out: Vec<(f64, f64)>,
     test: Option<Test>,
+    /// Another model, and this one as it stands beside it.
+    baseline: Option<Baseline>,
     clouds: Clouds,
     /// Of each feature, what nearly all training rows lie between, in raw units; nothing where the file
     /// does not know.
@@ -103,22 +111,25 @@ struct Test {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let inputs = [Some(&*arguments.model), arguments.test.as_deref()];
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().collect();
+    let models = [Some(&*arguments.model), arguments.baseline.as_deref()];
+    let models: Vec<&Path> = models.into_iter().flatten().collect();
+    let inputs: Vec<&Path> = models.iter().copied().chain(arguments.test.as_deref()).collect();
     Draft::check(&arguments.output, &inputs)?;
-    let file = device::read(&arguments.model)?;
-    let mut device = device::open(&file, &arguments.model.display().to_string())?;
-    let device = &mut *device;
-    let test = match &arguments.test {
-        Some(path) => Some(test(&file, device, path, arguments)?),
-        None => None,
+    let files = models.iter().map(|path| device::read(path)).collect::<Result<Vec<_>>>()?;
+    let mut judges = judged::open(&models, &files)?;
+    let (test, baseline) = match &arguments.test {
+        Some(path) => test(&mut judges, path, arguments)?,
+        None => (None, None),
     };
+    let Some(Judge { device, file, .. }) = judges.first_mut() else { return Ok(()) };
+    let device = &mut **device;
+    let flash_bytes = file.bytes().len();
     let (summary, tally) = (device.summary(), cost::tally_of_draws(device)?);
     let judged = test.as_ref().map_or(&[][..], |test| &test.judged);
     let findings = Findings {
-        name: message::path(&arguments.model.file_name().unwrap_or_default().display().to_string()),
-        flash_bytes: file.bytes().len(),
-        boards: board::costs(|core| Cost::of(&summary, file.bytes().len(), &tally, core)),
+        name: name(&arguments.model),
+        flash_bytes,
+        boards: board::costs(|core| Cost::of(&summary, flash_bytes, &tally, core)),
         thresholds: page::thresholds(device),
         held_out: device.calibration().as_ref().map_or(Vec::new(), held_out),
         clouds: clouds(device, judged)?,
@@ -126,42 +137,59 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         firmware: firmware::Lines::of(&summary, &arguments.model),
         summary,
         test,
+        baseline,
     };
     let page = page::html(&findings)?;
     Draft::create(&arguments.output)?.complete(page.as_bytes())
 }
 
+fn name(model: &Path) -> String {
+    message::path(&model.file_name().unwrap_or_default().display().to_string())
+}
+
+/// What the rows say of the model, and of the baseline beside it.
 fn test(
-    file: &ModelFile,
-    device: &mut dyn Device,
+    judges: &mut [Judge],
     path: &Path,
     arguments: &Arguments,
-) -> Result<Test> {
+) -> Result<(Option<Test>, Option<Baseline>)> {
     let mut table = Table::open(path)?.with_missing(arguments.missing);
-    let label = label(device, &table, arguments)?;
-    let mut source = Source::of(file, device, &table, None, label.as_deref())?;
-    let judged = judged::judge(device, &mut table, &mut source)?;
-    let threshold = device.threshold().map(|threshold| threshold.score);
-    let mut evaluation = Evaluation::new(&judged, threshold, f64::from(device.log_scale_sum()));
+    let label = label(judges, &table, arguments)?;
+    let judged = judged::judge(judges, &mut table, None, label.as_deref())?;
+    let comparison = Comparison::between(judges, &judged);
+    let of_rows = |(judge, judged): (&Judge, &Vec<Judged>)| Evaluation::of(judge, judged, &table);
+    let evaluations: Vec<_> = judges.iter().zip(&judged).map(of_rows).collect();
+    let baseline = match comparison {
+        Some(comparison) => {
+            let sides = judges.iter_mut().zip(&judged).zip(&evaluations);
+            let sides = sides.map(|((judge, judged), own)| Side::of(judge, judged, own.clone()));
+            let sides = sides.collect::<Result<_>>()?;
+            let name = arguments.baseline.as_deref().map_or(String::new(), name);
+            Some(Baseline { name, sides, comparison })
+        }
+        None => None,
+    };
+    let firsts = (judges.first_mut(), judged.into_iter().next(), evaluations.into_iter().next());
+    let (Some(judge), Some(judged), Some(mut evaluation)) = firsts else { return Ok((None, None)) };
+    let device = &mut *judge.device;
     evaluation.blame = Blame::of(device, &judged)?;
-    for warning in evaluation.warnings() {
-        log::warn!("{}: {warning}", message::path(table.path()));
-    }
     let normal = judged.iter().filter(|own| !own.is_anomaly);
     let mut p_values: Vec<f32> = normal.filter_map(|own| device.p_value(own.score)).collect();
     p_values.sort_unstable_by(f32::total_cmp);
     let calibration_rows = device.calibration().map_or(0, |own| own.rows() as usize);
-    Ok(Test { label, judged, p_values, calibration_rows, evaluation })
+    let test = Test { label, judged, p_values, calibration_rows, evaluation };
+    Ok((Some(test), baseline))
 }
 
 /// The label column that the user names, or else the one column that is called like one.
-fn label(device: &dyn Device, table: &Table, arguments: &Arguments) -> Result<Option<String>> {
+fn label(judges: &[Judge], table: &Table, arguments: &Arguments) -> Result<Option<String>> {
     if let Some(label) = &arguments.label {
-        evaluate::refuse_label(device, &arguments.model, label)?;
+        for judge in judges {
+            judge.refuse_label(label)?;
+        }
         return Ok(Some(label.clone()));
     }
-    let read: Vec<String> =
-        device.feature_names().into_iter().chain(device.context_names()).collect();
+    let read: Vec<String> = judges.iter().flat_map(Judge::names).collect();
     let mut labels = table.names().iter().filter(|name| is_label(name) && !read.contains(name));
     match (labels.next(), labels.next()) {
         (Some(label), None) if !arguments.unlabelled => {

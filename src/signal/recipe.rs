@@ -202,7 +202,7 @@ impl Entry {
 ///
 /// Bin k is the frequency k / N times the samples a second. Bands and the dominant frequency need an N that
 /// is a power of two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe<'m> {
     channels: usize,
     rate: f32,

@@ -4,7 +4,10 @@
 use flowlet::Calibration;
 use minijinja::{Environment, Value, context};
 
+use super::baseline::{Baseline, CORES, Side};
 use super::histogram::{self, Class};
+use super::picture::{BASELINE, NORMAL};
+use super::ranking::Line;
 use super::{Findings, Test, facts, pairs, promise, ranking, training};
 use crate::blame::{Blame, FeatureBlame, Measure};
 use crate::cost::board::Board;
@@ -73,7 +76,7 @@ fn line(name: impl Into<String>, value: impl Into<String>, meaning: &str) -> Val
 
 /// The page.
 pub fn html(findings: &Findings) -> Result<String> {
-    let Findings { summary, test, firmware, .. } = findings;
+    let Findings { summary, test, baseline, firmware, .. } = findings;
     let mut environment = Environment::new();
     // Templates called .html escape what they are given.
     environment.add_template("page.html", TEMPLATE)?;
@@ -97,6 +100,7 @@ pub fn html(findings: &Findings) -> Result<String> {
         densities => test.as_ref().map_or(Vec::new(), densities),
         blame => blame.map(blame_rows),
         blame_is_of => blame.map(blamed_alarms),
+        baseline => baseline.as_ref().map(|own| beside(own, test.as_ref())).transpose()?,
         pairs => pair_figures(findings)?,
         columns => columns(findings),
         costs => costs(findings),
@@ -264,7 +268,9 @@ fn judging(findings: &Findings) -> Result<Vec<Value>> {
     if classes.len() == 2 {
         let curve = ranking::curve(judged);
         let marks = thresholds.iter().map(|own| ranking::point(judged, own.own.score));
-        let [roc, recall] = ranking::draw(&curve, &marks.collect::<Vec<_>>())?;
+        let marks: Vec<_> = marks.collect();
+        let line = Line { name: "", colour: NORMAL, curve: &curve, thresholds: &marks };
+        let [roc, recall] = ranking::draw(&[line])?;
         let chance = "The grey line is chance; dots are the thresholds in the file.";
         let title = "Receiver operating characteristic";
         figures.push(figure(title, roc, format!("What each threshold would come to. {chance}")));
@@ -340,6 +346,70 @@ fn densities(test: &Test) -> Vec<Value> {
         Some(line(format!("{name} of {rows}"), value, "standardised units"))
     };
     lines.into_iter().filter_map(line).collect()
+}
+
+/// What the model and its baseline come to on the same rows.
+fn beside(Baseline { name, sides, comparison }: &Baseline, test: Option<&Test>) -> Result<Value> {
+    let names = [("this model", NORMAL), ("baseline", BASELINE)];
+    let mut figures = Vec::new();
+    if sides.iter().all(|side| !side.curve.is_empty()) {
+        let lines = sides.iter().zip(names).map(|(side, (name, colour))| side.line(name, colour));
+        let lines: Vec<_> = lines.collect();
+        let [roc, recall] = ranking::draw(&lines)?;
+        let caption = "Dashed is the baseline. The grey line is chance; dots are the thresholds in the files.";
+        figures.push(figure("Receiver operating characteristics", roc, caption));
+        let caption = "Of the alarms, the share that are anomalies.";
+        figures.push(figure("Precision and recall of both", recall, caption));
+    }
+    let baseline_warnings = sides.get(1).map_or(Vec::new(), |side| side.evaluation.warnings());
+    Ok(context! {
+        name,
+        verdict => comparison.verdict(),
+        density_verdict => comparison.density_verdict(),
+        warnings => baseline_warnings,
+        rows => beside_rows(sides, test),
+        figures,
+    })
+}
+
+fn beside_rows(sides: &[Side], test: Option<&Test>) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: &dyn Fn(&Side) -> Option<String>| {
+        let values: Vec<_> = sides.iter().map(value).collect();
+        if values.iter().any(Option::is_some) {
+            let values = values.into_iter().map(|own| own.unwrap_or("-".into()));
+            rows.push(context! { name, values => values.collect::<Vec<_>>() });
+        }
+    };
+    let number = |value: Option<f64>| value.map(|own| format!("{own:.4}"));
+    row("AUROC", &|side| number(side.evaluation.auroc));
+    row("average precision", &|side| number(side.evaluation.average_precision));
+    let mut rates: Vec<f32> = sides.iter().flat_map(|side| &side.rates).copied().collect();
+    rates.sort_unstable_by(|a, b| b.total_cmp(a));
+    rates.dedup();
+    let normal_rows = normal_rows(test);
+    for rate in rates {
+        let share = |of: fn(&ranking::Point) -> f64| {
+            move |side: &Side| side.at(rate).map(of).filter(|own| !own.is_nan()).map(per_cent)
+        };
+        let threshold = format!("above the threshold for a rate of {rate}");
+        row(&format!("anomalies {threshold}"), &share(|point| point.detected));
+        row(&format!("{normal_rows} {threshold}"), &share(|point| point.false_alarms));
+    }
+    let density = |value: Option<f64>| value.map(|own| format!("{own:.3} nats"));
+    row(&format!("mean log-density of {normal_rows}, raw units"), &|side| {
+        density(side.evaluation.mean_log_density)
+    });
+    let first = CORES[0].name();
+    row("model file in flash", &|side| Some(kibibytes(side.costs[0].model_bytes)));
+    row(&format!("code of flowlet, {first}"), &|side| Some(kibibytes(side.costs[0].code_bytes)));
+    row(&format!("stack of a score, {first}"), &|side| Some(kibibytes(side.costs[0].stack_bytes)));
+    for (place, core) in CORES.iter().enumerate() {
+        row(&format!("cycles of a score, {}", core.name()), &|side| {
+            Some(format!("about {}", with_separators(side.costs[place].cycles as usize)))
+        });
+    }
+    rows
 }
 
 fn blame_rows(blame: &Blame) -> Vec<Value> {
@@ -493,8 +563,8 @@ mod tests {
     /// A colour that the style does not know would be lost in the dark.
     #[test]
     fn the_style_gives_every_role_its_colours() {
-        use super::super::picture::{ANOMALY, GRID, INK, MODEL, NORMAL};
-        for RGBColor(r, g, b) in [INK, GRID, NORMAL, ANOMALY, MODEL] {
+        use super::super::picture::{ANOMALY, GRID, INK, MODEL};
+        for RGBColor(r, g, b) in [INK, GRID, NORMAL, ANOMALY, MODEL, BASELINE] {
             for attribute in ["fill", "stroke"] {
                 let rule = format!("svg [{attribute}=\"#{r:02X}{g:02X}{b:02X}\"]");
                 assert!(STYLE.contains(&rule), "no rule for {rule}");

@@ -21,6 +21,8 @@ pub const NORMAL: RGBColor = RGBColor(0, 114, 178);
 pub const ANOMALY: RGBColor = RGBColor(213, 94, 0);
 /// What comes from the model: its samples, and what it promises.
 pub const MODEL: RGBColor = RGBColor(0, 158, 115);
+/// What comes from a baseline.
+pub const BASELINE: RGBColor = RGBColor(176, 86, 140);
 
 /// Pixels of a picture. The page shows it at half the size, so that half pixels count.
 pub const WIDE: (u32, u32) = (720, 500);

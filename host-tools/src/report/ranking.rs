@@ -3,7 +3,7 @@
 
 use plotters::prelude::*;
 
-use super::picture::{self, Drawn, GRID, INK, NORMAL, TEXT, WIDE, font};
+use super::picture::{self, Drawn, GRID, TEXT, WIDE, font};
 use crate::error::Result;
 use crate::judged::Judged;
 
@@ -19,6 +19,18 @@ pub struct Point {
     pub detected: f64,
     /// Share of the anomalies among the rows above it; 1 where there is none.
     pub precision: f64,
+}
+
+/// A model in the pictures.
+pub struct Line<'a> {
+    /// What the legend calls it, where there are several.
+    pub name: &'static str,
+    /// Of its line and its thresholds.
+    pub colour: RGBColor,
+    /// The points of all thresholds, see [`curve`].
+    pub curve: &'a [Point],
+    /// Those of the thresholds in its file.
+    pub thresholds: &'a [Point],
 }
 
 /// The point of a threshold, given rows of both kinds.
@@ -56,16 +68,17 @@ pub fn curve(judged: &[Judged]) -> Vec<Point> {
     [start].into_iter().chain(steps).collect()
 }
 
-/// Both pictures: `curve`, and of each threshold its point.
-pub fn draw(curve: &[Point], thresholds: &[Point]) -> Result<[String; 2]> {
+/// Both pictures, of models on the same rows: the first one is drawn above the others, which are dashed.
+pub fn draw(lines: &[Line]) -> Result<[String; 2]> {
     let roc = |point: &Point| (point.false_alarms, point.detected);
     let recall = |point: &Point| (point.detected, point.precision);
-    let anomalies = curve.last().map_or(0.0, |last| last.precision);
+    let last = lines.first().and_then(|own| own.curve.last());
+    let anomalies = last.map_or(0.0, |last| last.precision);
     Ok([
         draw_one(
             "Receiver operating characteristic",
             ["false-alarm rate", "detection rate"],
-            (curve, thresholds),
+            (lines, 0),
             &roc,
             [(0.0, 0.0), (1.0, 1.0)],
         )?,
@@ -73,7 +86,7 @@ pub fn draw(curve: &[Point], thresholds: &[Point]) -> Result<[String; 2]> {
             "Precision over recall",
             ["recall (detection rate)", "precision"],
             // With no alarm there is no precision.
-            (&curve[curve.len().min(1)..], thresholds),
+            (lines, 1),
             &recall,
             [(0.0, anomalies), (1.0, anomalies)],
         )?,
@@ -83,25 +96,37 @@ pub fn draw(curve: &[Point], thresholds: &[Point]) -> Result<[String; 2]> {
 fn draw_one(
     title: &'static str,
     descriptions: [&str; 2],
-    (curve, thresholds): (&[Point], &[Point]),
+    (lines, skipped): (&[Line], usize),
     place: &dyn Fn(&Point) -> (f64, f64),
     chance: [(f64, f64); 2],
 ) -> Result<String> {
     picture::svg(title, WIDE, |area| -> Drawn {
-        let mut chart = ChartBuilder::on(area)
+        let has_legend = lines.len() > 1;
+        let (header, plot) = area.split_vertically(if has_legend { 50 } else { 0 });
+        if has_legend {
+            let entries: Vec<_> = lines.iter().map(|own| (own.colour, own.name)).collect();
+            picture::legend(&header, &entries, 24)?;
+        }
+        let mut chart = ChartBuilder::on(&plot)
             .margin_right(24)
-            .margin_top(20)
+            .margin_top(if has_legend { 6 } else { 20 })
             .x_label_area_size(80)
             .y_label_area_size(120)
             .build_cartesian_2d(0.0..1.0, 0.0..1.02)?;
         let format = picture::tick(&(0.0..1.0));
         picture::configure(&mut chart, descriptions, [6, 6], [&format, &format])?;
         chart.draw_series(LineSeries::new(chance, GRID.stroke_width(5)))?;
-        let line = thinned(curve).map(|point| place(&point));
-        chart.draw_series(LineSeries::new(line, NORMAL.stroke_width(4)))?;
-        let marks = thresholds.iter().map(place);
-        chart.draw_series(marks.map(|at| Circle::new(at, 9, INK.filled())))?;
-        if let Some(first) = thresholds.first() {
+        for (number, Line { colour, curve, thresholds, .. }) in lines.iter().enumerate().rev() {
+            let line = thinned(&curve[curve.len().min(skipped)..]).map(|point| place(&point));
+            let style = colour.stroke_width(4);
+            match number {
+                0 => chart.draw_series(LineSeries::new(line, style))?,
+                _ => chart.draw_series(DashedLineSeries::new(line, 14, 8, style))?,
+            };
+            let marks = thresholds.iter().map(place);
+            chart.draw_series(marks.map(|at| Circle::new(at, 9, colour.filled())))?;
+        }
+        if let Some(first) = lines.first().and_then(|own| own.thresholds.first()) {
             let (x, y) = place(first);
             let (right, below) = (if x > 0.7 { -160 } else { 18 }, if y > 0.2 { 22 } else { -40 });
             let label = Text::new("threshold", (right, below), font(TEXT - 2));
@@ -112,7 +137,7 @@ fn draw_one(
 }
 
 /// The curve's first point, its last one, and some between.
-fn thinned(curve: &[Point]) -> impl Iterator<Item = Point> {
+fn thinned(curve: &[Point]) -> impl Iterator<Item = Point> + Clone {
     let last = curve.len().saturating_sub(1);
     let steps = last.clamp(1, STEPS);
     (0..=steps).filter_map(move |step| curve.get(step * last / steps).copied())

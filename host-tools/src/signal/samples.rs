@@ -9,7 +9,7 @@ use crate::judged;
 use crate::rows::table::Table;
 
 /// What the columns of a signal are, by number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// The channels and then the context.
     pub values: Vec<usize>,

@@ -323,6 +323,23 @@ impl<'m> Source<'m> {
         Ok(Self::Signal(Box::new((Samples::new(columns), Windows::new(recipe)))))
     }
 
+    /// The same rows for a further model, whose own source is `other`: the values of a line are then
+    /// those of this one and behind them those of the other, and a window has the same for both. None
+    /// where the two do not read the same rows.
+    pub fn with(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Lines { columns, label }, Self::Lines { columns: further, .. }) => {
+                Some(Self::Lines { columns: [columns, further].concat(), label })
+            }
+            (Self::Signal(own), Self::Signal(other)) => {
+                let is_same =
+                    own.0.columns() == other.0.columns() && own.1.recipe == other.1.recipe;
+                is_same.then_some(Self::Signal(own))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether rows are windows of a signal.
     pub fn is_signal(&self) -> bool {
         matches!(self, Self::Signal(_))
