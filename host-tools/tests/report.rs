@@ -71,7 +71,13 @@ fn hostile() -> &'static Folder {
 }
 
 /// How a report may be asked for.
-const REQUESTS: [&str; 3] = ["", "--test test.csv", "--test test.csv --unlabelled"];
+const REQUESTS: [&str; 5] = [
+    "",
+    "--test test.csv",
+    "--test test.csv --unlabelled",
+    "--test test.csv --baseline ensemble.flow",
+    "--test test.csv --unlabelled --baseline conditional.flow",
+];
 
 fn page(folder: &Folder, model: &str, request: &str) -> String {
     let output = folder.command(&format!("report {model}.flow {request} -o -")).assert().success();
@@ -187,9 +193,108 @@ fn a_page_tells_of_damaged_and_drifting_rows() {
     }
 }
 
+/// The section of a page that sets a baseline beside the model.
+fn beside(folder: &Folder, model: &str, request: &str) -> String {
+    let page = page(folder, model, &format!("--test test.csv {request}"));
+    let (_, section) = page.split_once("<h2>Beside the baseline").expect("there is a baseline");
+    section.split_once("</section>").expect("a section ends").0.to_owned()
+}
+
+#[test]
+fn a_model_beside_itself_makes_no_difference() {
+    for (model, _) in MODELS {
+        let said = beside(plain(), model, &format!("--baseline {model}.flow"));
+        assert!(said.contains("No difference: AUROC is"), "{model}: {said}");
+        let rows = said.split("<tr>").filter(|row| row.contains("<td class=\"number\">"));
+        for row in rows {
+            let cells: Vec<&str> = row.split("<td class=\"number\">").skip(1).collect();
+            let values = cells.iter().map(|cell| cell.split_once('<').expect("a cell ends").0);
+            let values: Vec<&str> = values.collect();
+            assert!(values.len() == 2 && values[0] == values[1], "{model}: {row}");
+        }
+    }
+    let said = plain().accepted("evaluate flow.flow test.csv --label label --baseline flow.flow");
+    assert!(said.contains("flow.flow: holds the same model as flow.flow"), "{said}");
+}
+
+#[test]
+fn a_baseline_stands_beside_the_model() {
+    let parts = [
+        ("flow", "--baseline ensemble.flow", "No difference: AUROC is 1.0000 for both models"),
+        ("flow", "--baseline ensemble.flow", "anomalies above the threshold for a rate of 0.001"),
+        ("flow", "--baseline conditional.flow", "log p(x, c) = log p(x | c) + log p(c)"),
+        (
+            "flow",
+            "--baseline conditional.flow",
+            "of 4 features, that of the baseline of 3 features given d",
+        ),
+        ("flow", "--baseline latent.flow", "a latent model has no log-density"),
+        (
+            "flow",
+            "--baseline ensemble.flow --unlabelled",
+            "it takes normal rows, anomalies and a label",
+        ),
+        (
+            "flow",
+            "--baseline ensemble.flow --unlabelled",
+            "rows above the threshold for a rate of 0.01",
+        ),
+        ("latent", "--baseline flow.flow", "cycles of a score, Cortex-M0+"),
+    ];
+    for (model, request, part) in parts {
+        let said = beside(plain(), model, request);
+        // What the template escapes.
+        let said = said.replace("&#x2f;", "/").replace("&#x27;", "'");
+        assert!(said.contains(part), "{model} {request}: `{part}` is missing in {said}");
+    }
+    let unlabelled = beside(plain(), "flow", "--baseline ensemble.flow --unlabelled");
+    assert!(!unlabelled.contains("AUROC") && !unlabelled.contains("<svg"), "{unlabelled}");
+}
+
+/// Both judge the rows that lack no value of either, and of the same rows each says what it says alone.
+#[test]
+fn both_models_judge_the_same_rows() {
+    let folder = Folder::new();
+    folder.write("train.csv", rows(PLAIN, 400, false));
+    let whole = rows(PLAIN, 300, true);
+    let lacking =
+        |(number, line): (usize, &str)| match (number, line.split(',').collect::<Vec<_>>()) {
+            // Of d, which only one of the models reads.
+            (7 | 40, cells) => format!("{},{},{},,{}\n", cells[0], cells[1], cells[2], cells[4]),
+            _ => format!("{line}\n"),
+        };
+    folder.write("gaps.csv", whole.lines().enumerate().map(lacking).collect::<String>());
+    folder.write("test.csv", whole);
+    folder.accepted("train train.csv --exclude label,d --family gaussian -o three.flow");
+    folder.accepted("train train.csv --exclude label,c --family gmm -o blind.flow");
+    let found = |arguments: &str| -> serde_json::Value {
+        let mut command = folder.command(&format!("evaluate {arguments} --label label --json"));
+        let output = command.assert().success().get_output().stdout.clone();
+        serde_json::from_slice(&output).expect("JSON")
+    };
+    let both = found("three.flow gaps.csv --missing drop --baseline blind.flow");
+    assert_eq!((&both["rows"], &both["baseline"]["rows"]), (&298.into(), &298.into()));
+    let both = found("three.flow test.csv --baseline blind.flow");
+    let [own, baseline] =
+        ["three.flow", "blind.flow"].map(|model| found(&format!("{model} test.csv")));
+    for (key, value) in own.as_object().expect("an object") {
+        assert_eq!((&both[key], &both["baseline"][key]), (value, &baseline[key]), "{key}");
+    }
+    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let difference = &both["auroc_difference"];
+    let [low, high] = [0, 1].map(|end| number(&difference["interval"][end]));
+    let value = number(&difference["value"]);
+    assert!((value - (number(&own["auroc"]) - number(&baseline["auroc"]))).abs() < 1e-9);
+    assert!(low <= value && value <= high);
+    // Anomalies show in c alone.
+    let said = folder.accepted("evaluate three.flow test.csv --label label --baseline blind.flow");
+    assert!(said.contains("The model detects better than the baseline: AUROC is 1.0000"), "{said}");
+    assert!(said.contains("the densities are of different features"), "{said}");
+}
+
 #[test]
 fn the_same_files_give_the_same_page() {
-    let once = || page(plain(), "ensemble", "--test test.csv");
+    let once = || page(plain(), "ensemble", "--test test.csv --baseline flow.flow");
     assert_eq!(once(), once());
 }
 
@@ -197,6 +302,7 @@ fn the_same_files_give_the_same_page() {
 fn what_cannot_be_reported_is_refused_and_nothing_is_written() {
     let folder = plain();
     folder.write("other.csv", "a,b\n1,2\n");
+    folder.accepted("train train.csv --exclude label,c,d --family gaussian -o two.flow");
     folder.write("odd.csv", rows(PLAIN, 30, false).replace(",0\n", ",7\n"));
     let refusals = [
         ("report none.flow -o new.html", 1, "none.flow: cannot be read"),
@@ -209,6 +315,23 @@ fn what_cannot_be_reported_is_refused_and_nothing_is_written() {
         ),
         ("report flow.flow --label label -o new.html", 2, "--test"),
         ("report flow.flow --test test.csv -o test.csv", 1, "test.csv"),
+        ("report flow.flow --baseline latent.flow -o new.html", 2, "--test"),
+        (
+            "report flow.flow --test test.csv --baseline latent.flow -o latent.flow",
+            1,
+            "latent.flow",
+        ),
+        ("report flow.flow --test test.csv --baseline none.flow -o new.html", 1, "none.flow"),
+        (
+            "report two.flow --test other.csv --baseline flow.flow -o new.html",
+            1,
+            "flow.flow: is no baseline on these rows: other.csv: has no column `c`",
+        ),
+        (
+            "report two.flow --test test.csv --label c --baseline flow.flow -o new.html",
+            1,
+            "train it again with --exclude c",
+        ),
     ];
     for (arguments, code, part) in refusals {
         let before = fs::read_dir(folder.path("")).unwrap().count();

@@ -84,6 +84,30 @@ fn a_signal_is_judged_by_its_windows_and_a_label_is_that_of_most_samples() {
     assert_eq!(column(&scores, "sample"), expected);
 }
 
+/// A baseline judges the same windows, or else the rows that `features` makes of them.
+#[test]
+fn models_of_a_signal_are_compared_on_the_same_windows() {
+    let folder = trained();
+    let anomalous = (0..1500).map(|_| Sample { segment: "d", label: 1 });
+    let test: Vec<_> = normal("c", 1500).chain(anomalous).collect();
+    folder.write("test.csv", csv(&test, 1, true));
+    let train = "train signal.csv --rate 100 --hop 32 --segment run";
+    folder.accepted(&format!("{train} --window 64 --family gmm -o gmm.flow"));
+    folder.accepted(&format!("{train} --window 128 --family gaussian -o long.flow"));
+    let compare = |test: &str, baseline: &str| {
+        format!("evaluate m.flow {test} --label label --baseline {baseline}.flow")
+    };
+    let said = folder.accepted(&compare("test.csv", "gmm"));
+    assert!(said.contains("baseline"), "{said}");
+    let output = folder.command(&compare("test.csv", "long")).assert().code(1).get_output().clone();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("long.flow: is no baseline on these rows"), "{said}");
+    assert!(said.contains("compare both on the rows that `flowlet features` makes"), "{said}");
+    let features = "features test.csv --rate 100 --window 64 --hop 32 --segment run --label label";
+    folder.accepted(&format!("{features} -o rows.csv"));
+    folder.accepted(&compare("rows.csv", "gmm"));
+}
+
 #[test]
 fn a_signal_and_its_features_have_the_same_scores() {
     let folder = trained();

@@ -358,7 +358,7 @@ fn beside(Baseline { name, sides, comparison }: &Baseline, test: Option<&Test>) 
         let [roc, recall] = ranking::draw(&lines)?;
         let caption = "Dashed is the baseline. The grey line is chance; dots are the thresholds in the files.";
         figures.push(figure("Receiver operating characteristics", roc, caption));
-        let caption = "Of the alarms, the share that are anomalies.";
+        let caption = "Of the alarms, the share that are anomalies. Dashed is the baseline.";
         figures.push(figure("Precision and recall of both", recall, caption));
     }
     let baseline_warnings = sides.get(1).map_or(Vec::new(), |side| side.evaluation.warnings());

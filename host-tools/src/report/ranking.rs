@@ -126,7 +126,8 @@ fn draw_one(
             let marks = thresholds.iter().map(place);
             chart.draw_series(marks.map(|at| Circle::new(at, 9, colour.filled())))?;
         }
-        if let Some(first) = lines.first().and_then(|own| own.thresholds.first()) {
+        // Among several lines there is no room for it.
+        if let [Line { thresholds: [first, ..], .. }] = lines {
             let (x, y) = place(first);
             let (right, below) = (if x > 0.7 { -160 } else { 18 }, if y > 0.2 { 22 } else { -40 });
             let label = Text::new("threshold", (right, below), font(TEXT - 2));
