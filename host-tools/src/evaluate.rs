@@ -122,12 +122,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     table.column(&arguments.label)?;
     let (segment, label) = (arguments.segment.as_deref(), Some(&*arguments.label));
     let judged = judged::judge(&mut judges, &mut table, segment, label)?;
-    let mut evaluations = Vec::new();
-    for (judge, judged) in judges.iter_mut().zip(&judged) {
-        let mut evaluation = Evaluation::of(judge, judged, &table);
-        evaluation.blame = Blame::of(&mut *judge.device, judged)?;
-        evaluation.round_trip = round_trip(&mut *judge.device, judged)?;
-        evaluations.push(evaluation);
+    let mut evaluations = evaluations(&judges, &judged, &table);
+    for ((judge, judged), own) in judges.iter_mut().zip(&judged).zip(&mut evaluations) {
+        own.blame = Blame::of(&mut *judge.device, judged)?;
+        own.round_trip = round_trip(&mut *judge.device, judged)?;
     }
     let comparison = Comparison::between(&judges, &judged);
     let mut evaluations = evaluations.into_iter();
@@ -136,6 +134,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let baseline = baseline.map(|(evaluation, comparison)| Baseline { evaluation, comparison });
     let findings = Findings { evaluation, baseline };
     output::print(&if arguments.json { findings.json() } else { findings.text() })
+}
+
+/// What each of some models, the first one and its baselines, says of the rows of a table. The user is
+/// warned of what misleads in the figures.
+pub fn evaluations(judges: &[Judge], judged: &[Vec<Judged>], table: &Table) -> Vec<Evaluation> {
+    let table = message::path(table.path());
+    let mut evaluations = Vec::new();
+    for (number, (Judge { path, device, .. }, judged)) in judges.iter().zip(judged).enumerate() {
+        let threshold = device.threshold().map(|own| own.score);
+        let own = Evaluation::new(judged, threshold, f64::from(device.log_scale_sum()));
+        for warning in own.warnings() {
+            match number {
+                0 => log::warn!("{table}: {warning}"),
+                _ => log::warn!(
+                    "{table}, judged by {}: {warning}",
+                    message::path(&path.display().to_string())
+                ),
+            }
+        }
+        evaluations.push(own);
+    }
+    evaluations
 }
 
 /// Of a latent model, what decoding the codes of normal rows is off.
@@ -150,19 +170,6 @@ fn round_trip(device: &mut dyn Device, judged: &[Judged]) -> Result<Vec<FeatureE
 }
 
 impl Evaluation {
-    /// Of what a model says of the rows of a table, which the user is warned of where the figures
-    /// mislead.
-    pub fn of(judge: &Judge, judged: &[Judged], table: &Table) -> Self {
-        let threshold = judge.device.threshold().map(|own| own.score);
-        let found = Self::new(judged, threshold, f64::from(judge.device.log_scale_sum()));
-        for warning in found.warnings() {
-            let [table, model] =
-                [table.path(), &judge.path.display().to_string()].map(message::path);
-            log::warn!("{table}, judged by {model}: {warning}");
-        }
-        found
-    }
-
     /// Of rows of both kinds.
     pub fn new(judged: &[Judged], threshold: Option<f32>, log_scale_sum: f64) -> Self {
         let rows = judged.len();

@@ -28,7 +28,7 @@ use crate::cost::board::{self, Board};
 use crate::cost::{self, Cost};
 use crate::device::{self, Device, Summary};
 use crate::error::Result;
-use crate::evaluate::Evaluation;
+use crate::evaluate::{self, Evaluation};
 use crate::judged::{self, Judge, Judged, is_label};
 use crate::message::{self, excerpt};
 use crate::output::Draft;
@@ -157,8 +157,7 @@ fn test(
     let label = label(judges, &table, arguments)?;
     let judged = judged::judge(judges, &mut table, None, label.as_deref())?;
     let comparison = Comparison::between(judges, &judged);
-    let of_rows = |(judge, judged): (&Judge, &Vec<Judged>)| Evaluation::of(judge, judged, &table);
-    let evaluations: Vec<_> = judges.iter().zip(&judged).map(of_rows).collect();
+    let evaluations = evaluate::evaluations(judges, &judged, &table);
     let baseline = match comparison {
         Some(comparison) => {
             let sides = judges.iter_mut().zip(&judged).zip(&evaluations);

@@ -239,7 +239,7 @@ fn a_baseline_stands_beside_the_model() {
             "--baseline ensemble.flow --unlabelled",
             "rows above the threshold for a rate of 0.01",
         ),
-        ("latent", "--baseline flow.flow", "cycles of a score, Cortex-M0+"),
+        ("latent", "--baseline flow.flow", "cycles of a score, about, Cortex-M0+"),
     ];
     for (model, request, part) in parts {
         let said = beside(plain(), model, request);

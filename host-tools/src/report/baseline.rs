@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::evaluate::Evaluation;
 use crate::judged::{Judge, Judged};
 
-/// Cores that it is told of what a score takes.
+/// Cores on which it is told what a score costs.
 pub const CORES: [Core; 2] = [Core::CortexM4f, Core::CortexM0Plus];
 
 /// The second model, and what there is to compare.

@@ -396,17 +396,16 @@ fn beside_rows(sides: &[Side], test: Option<&Test>) -> Vec<Value> {
         row(&format!("anomalies {threshold}"), &share(|point| point.detected));
         row(&format!("{normal_rows} {threshold}"), &share(|point| point.false_alarms));
     }
-    let density = |value: Option<f64>| value.map(|own| format!("{own:.3} nats"));
-    row(&format!("mean log-density of {normal_rows}, raw units"), &|side| {
-        density(side.evaluation.mean_log_density)
+    row(&format!("mean log-density of {normal_rows}, nats, raw units"), &|side| {
+        side.evaluation.mean_log_density.map(|own| format!("{own:.3}"))
     });
     let first = CORES[0].name();
     row("model file in flash", &|side| Some(kibibytes(side.costs[0].model_bytes)));
     row(&format!("code of flowlet, {first}"), &|side| Some(kibibytes(side.costs[0].code_bytes)));
     row(&format!("stack of a score, {first}"), &|side| Some(kibibytes(side.costs[0].stack_bytes)));
     for (place, core) in CORES.iter().enumerate() {
-        row(&format!("cycles of a score, {}", core.name()), &|side| {
-            Some(format!("about {}", with_separators(side.costs[place].cycles as usize)))
+        row(&format!("cycles of a score, about, {}", core.name()), &|side| {
+            Some(with_separators(side.costs[place].cycles as usize))
         });
     }
     rows
