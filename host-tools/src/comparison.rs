@@ -11,8 +11,9 @@
 //!
 //! A context is set and no chance, as in p(x | context). Where it has few values, var(d) is that within
 //! the rows of each: what is said holds for these operating points, in this mix, and no others. Where the
-//! correlation time is half as long as a stretch of rows at one point, the interval is too short, and leaves
-//! the truth out in 15 % of the cases in place of 5 %.
+//! correlation time is not small beside the rows that follow each other at one point, the interval is too
+//! short: at 17 points of 27 rows it left the truth out in 9 % of simulated cases with a time of 6, and in
+//! 15 % with a time of 12, in place of 5 %.
 
 use std::collections::BTreeMap;
 
