@@ -330,14 +330,7 @@ mod tests {
     }
 
     fn judged(rows: impl IntoIterator<Item = (f32, bool)>) -> Vec<Judged> {
-        let judged = |(score, is_anomaly): (f32, bool)| Judged {
-            row: Vec::new(),
-            score,
-            log_density: Some(-score),
-            bounds: None,
-            is_anomaly,
-        };
-        rows.into_iter().map(judged).collect()
+        rows.into_iter().map(Judged::of_score).collect()
     }
 
     fn compare(own: &[Judged], baseline: &[Judged]) -> Comparison {

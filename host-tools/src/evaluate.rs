@@ -365,14 +365,7 @@ mod tests {
         threshold: Option<f32>,
         log_scale_sum: f64,
     ) -> Evaluation {
-        let judged = |(score, is_anomaly): (f32, bool)| Judged {
-            row: Vec::new(),
-            score,
-            log_density: Some(-score),
-            bounds: None,
-            is_anomaly,
-        };
-        let judged: Vec<Judged> = scores.into_iter().map(judged).collect();
+        let judged: Vec<Judged> = scores.into_iter().map(Judged::of_score).collect();
         Evaluation::new(&judged, threshold, log_scale_sum)
     }
 

@@ -27,6 +27,14 @@ pub struct Judged {
     pub is_anomaly: bool,
 }
 
+#[cfg(test)]
+impl Judged {
+    /// A row whose score is minus its log-density, and whether it is an anomaly.
+    pub fn of_score((score, is_anomaly): (f32, bool)) -> Self {
+        Self { row: Vec::new(), score, log_density: Some(-score), bounds: None, is_anomaly }
+    }
+}
+
 impl Judged {
     fn new(device: &mut dyn Device, row: Vec<f32>, is_anomaly: bool) -> Result<Self> {
         let score = device.score(&row)?;
