@@ -14,11 +14,12 @@ use crate::host_tool::HostTool;
 use crate::parallel;
 
 /// The models of `--compare`, the default one first, and how each is trained.
-const MODELS: [(&str, &str); 4] = [
+const MODELS: [(&str, &str); 5] = [
     ("default", ""),
     ("default, by its log-density", "--score log-density"),
     ("one flow", "--family real-nvp"),
     ("Gaussian mixture", "--family gmm"),
+    ("latent model", "--family vae"),
 ];
 
 #[derive(clap::Args)]
@@ -108,7 +109,7 @@ pub fn run(folders: &[PathBuf], options: &Options, train: &[String]) -> Result<(
             }
         },
     )?;
-    println!("{}", table(&sets, &rows, &baselines));
+    println!("{}", table(&sets, compared, &rows, &baselines));
     if options.compare {
         println!("{}", comparison(&rows, &options.seeds));
     }
@@ -143,35 +144,48 @@ fn read_baselines(path: &Path, sets: &[Data]) -> Result<BTreeMap<String, Baselin
     Ok(wanted.map(|(name, set)| (name, reached(set).collect())).collect())
 }
 
-fn table(sets: &[Data], rows: &[Row], baselines: &BTreeMap<String, Baselines>) -> Table {
+/// A line a set and model, and each model's means.
+fn table(
+    sets: &[Data],
+    models: &[(&'static str, &str)],
+    rows: &[Row],
+    baselines: &BTreeMap<String, Baselines>,
+) -> Table {
     let mut detectors: Vec<&String> = baselines.values().flat_map(Baselines::keys).collect();
     detectors.sort_unstable();
     detectors.dedup();
-    let own = ["set", "AUROC", "of each seed", "average precision", "detected", "false alarms"];
+    let own =
+        ["set", "model", "AUROC", "of each seed", "average precision", "detected", "false alarms"];
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header(own.into_iter().chain(detectors.iter().map(|name| name.as_str())));
 
-    // Each set's means, and a column for each detector.
-    let mut figures: Vec<Vec<Option<f64>>> = Vec::new();
-    for data in sets {
-        let [(default, _), ..] = MODELS;
-        let is_own = |row: &&Row| row.name == data.name && row.model == default;
+    // A column for each detector.
+    let figures = |data: &Data, model: &str| {
+        let is_own = |row: &&Row| row.name == data.name && row.model == model;
         let of_set: Vec<&Row> = rows.iter().filter(is_own).collect();
         let qualities: Vec<Quality> = of_set.iter().map(|row| row.quality).collect();
         let known = |name: &&String| baselines.get(&data.name)?.get(*name).copied();
         let others = detectors.iter().map(known);
-        let figures_of_set: Vec<_> = Quality::means(&qualities).into_iter().chain(others).collect();
+        let figures: Vec<_> = Quality::means(&qualities).into_iter().chain(others).collect();
         let mut seeds: Vec<(u64, Option<f64>)> =
             of_set.iter().map(|row| (row.seed, row.quality.auroc)).collect();
         seeds.sort_unstable_by_key(|(seed, _)| *seed);
         let seeds: Vec<String> = seeds.into_iter().map(|(_, auroc)| number(auroc)).collect();
-        table.add_row(cells(&data.name, &seeds.join(" "), &figures_of_set));
-        figures.push(figures_of_set);
+        (seeds.join(" "), figures)
+    };
+    for data in sets {
+        for (model, _) in models {
+            let (seeds, figures) = figures(data, model);
+            table.add_row(cells(&data.name, model, &seeds, &figures));
+        }
     }
-    let columns = Quality::FIGURES + detectors.len();
-    let means = (0..columns).map(|column| mean(figures.iter().filter_map(|row| row[column])));
-    table.add_row(cells("mean", "", &means.collect::<Vec<_>>()));
+    for (model, _) in models {
+        let of_sets: Vec<_> = sets.iter().map(|data| figures(data, model).1).collect();
+        let columns = Quality::FIGURES + detectors.len();
+        let means = (0..columns).map(|column| mean(of_sets.iter().filter_map(|row| row[column])));
+        table.add_row(cells("mean", model, "", &means.collect::<Vec<_>>()));
+    }
     table
 }
 
@@ -214,9 +228,9 @@ fn comparison(rows: &[Row], seeds: &[u64]) -> Table {
     table
 }
 
-fn cells(name: &str, seeds: &str, figures: &[Option<f64>]) -> Vec<String> {
+fn cells(name: &str, model: &str, seeds: &str, figures: &[Option<f64>]) -> Vec<String> {
     let mut cells: Vec<String> = figures.iter().map(|figure| number(*figure)).collect();
     cells.insert(1, seeds.to_owned());
-    cells.insert(0, name.to_owned());
+    cells.splice(0..0, [name.to_owned(), model.to_owned()]);
     cells
 }
