@@ -143,41 +143,57 @@ pub(crate) fn bias_position(row: usize) -> usize {
     row % ROWS
 }
 
+/// Whether some blocks of a matrix may have fewer columns than others: those of a masked network in a
+/// latent model.
+const PREFIXES: bool = cfg!(all(feature = "latent", feature = "autoregressive"));
+
 /// out = W inputs + bias, for as many blocks as `out` has. Returns the weights behind them.
 ///
 /// `weights` holds the blocks one after the other, each `columns` + 1 long.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn apply<'m>(
     columns: usize,
     weights: &'m [Block],
     inputs: Inputs,
     out: &mut [Block],
 ) -> &'m [Block] {
-    match inputs {
-        Inputs::All(values) => {
-            each(values.len(), weights, out, |sums, block| all(sums, block, values))
-        }
-        Inputs::Given(context, values) if cfg!(feature = "context") => {
-            each(context.len() + values.len(), weights, out, |sums, block| {
-                given(sums, block, context, values)
-            })
-        }
-        Inputs::Given(..) => weights,
+    apply_prefixes(&[], columns, weights, inputs, out)
+}
+
+/// The same of blocks of which each has as many columns, for the first inputs, as its number in
+/// `counts` says, the bits of a whole number; those beyond the last number have `columns`.
+#[inline(never)]
+pub(crate) fn apply_prefixes<'m>(
+    counts: &[f32],
+    columns: usize,
+    weights: &'m [Block],
+    inputs: Inputs,
+    out: &mut [Block],
+) -> &'m [Block] {
+    let (context, values) = match inputs {
+        Inputs::Given(context, values) if cfg!(feature = "context") => (context, values),
+        Inputs::All(values) | Inputs::Given(_, values) => (Default::default(), values),
         Inputs::Active(inputs) => {
-            each(columns, weights, out, |sums, block| listed(sums, block, inputs))
+            return each(counts, columns, weights, out, |sums, block| listed(sums, block, inputs));
         }
-    }
+    };
+    each(counts, context.len() + values.len(), weights, out, |sums, block| {
+        given(sums, block, context, values)
+    })
 }
 
 /// Computes each block of `out` from its bias and its columns.
 #[inline(always)]
 fn each<'m>(
+    counts: &[f32],
     columns: usize,
     mut weights: &'m [Block],
     out: &mut [Block],
     sum: impl Fn(Block, &[Block]) -> Block,
 ) -> &'m [Block] {
+    let mut counts = if PREFIXES { counts } else { &[] }.iter();
     for out in out {
+        let columns = counts.next().map_or(columns, |count| count.to_bits() as usize);
         let Some((bias, rest)) = weights.split_first() else { break };
         let Some((block, rest)) = rest.split_at_checked(columns) else { break };
         *out = sum(*bias, block);
@@ -229,12 +245,23 @@ fn all(mut sums: Block, columns: &[Block], values: &[f32]) -> Block {
 /// sums + the columns of `context`, all there, and of `values`, as many as there are of both.
 #[inline(always)]
 fn given(mut sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
-    let (own, behind) = columns.split_at_checked(context.len()).unwrap_or_default();
-    // Not unrolled: a context is short, and not every firmware has one.
-    for (column, value) in own.iter().zip(context).chain(behind.iter().zip(values)) {
-        sums = accumulate(sums, column, *value);
+    let (mut columns, mut behind) = (columns, None);
+    let mut part = values;
+    if cfg!(feature = "context") && !context.is_empty() {
+        let (own, others) = columns.split_at_checked(context.len()).unwrap_or_default();
+        (columns, part, behind) = (own, context, Some((others, values)));
     }
-    sums
+    // One copy of the loops for both parts.
+    loop {
+        if PREFIXES {
+            let count = columns.len().min(part.len());
+            columns = columns.get(..count).unwrap_or_default();
+            part = part.get(..count).unwrap_or_default();
+        }
+        sums = all(sums, columns, part);
+        let Some(next) = behind.take() else { return sums };
+        (columns, part) = next;
+    }
 }
 
 /// sums + the columns of `inputs`, as far as there are such columns.
@@ -326,9 +353,10 @@ pub(crate) fn rectify(values: &mut [Block], units: &mut Units) -> Option<usize> 
         negatives += sign(a) + sign(b) + sign(c) + sign(d);
         negatives += sign(e) + sign(f) + sign(g) + sign(h);
         if negatives > most {
-            let mut listed = 0;
-            for (block, number) in values.iter().zip((0..).step_by(ROWS)) {
+            let (mut listed, mut number) = (0, 0);
+            for block in values.iter() {
                 listed += units.list(listed, block, number);
+                number = number.wrapping_add(ROWS as u16);
             }
             return Some(listed);
         }

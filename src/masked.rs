@@ -19,6 +19,8 @@
 
 mod degrees;
 mod layer;
+#[cfg(feature = "latent")]
+mod prefixes;
 mod walk;
 
 use crate::Error;
@@ -141,11 +143,18 @@ impl<'m> Masked<'m> {
     /// The blocks of all layers.
     #[inline(always)]
     fn blocks(&self) -> Blocks<'m> {
+        let (columns, weights) = self.counts_and_weights();
+        Blocks::new(columns, weights)
+    }
+
+    /// How many columns each block has, and the blocks.
+    #[inline(always)]
+    fn counts_and_weights(&self) -> (&'m [f32], &'m [Block]) {
         // `block_counts` would be a call for each row.
         let count = self.hidden().map(blocks).sum::<usize>() + self.output_blocks();
         let (columns, weights) = self.parameters.split_at_checked(count).unwrap_or_default();
         let (weights, _) = weights.as_chunks();
-        Blocks::new(columns, weights)
+        (columns, weights)
     }
 
     /// Runs the hidden layers, all features given, as `row` shows them; the output layer is run by

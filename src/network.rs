@@ -165,7 +165,7 @@ impl<'m> Network<'m> {
 pub(crate) type Scratch<'s> = [Units<'s>; MAX_HIDDEN];
 
 /// What [`kernel::rectify`] left: the first `listed` of `units`, or `count` of `values`.
-fn rectified<'s>(
+pub(crate) fn rectified<'s>(
     values: &'s Units,
     units: &'s Units,
     count: usize,

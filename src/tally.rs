@@ -274,12 +274,15 @@ struct Counter {
     context: Vec<f32>,
     values: [Vec<f32>; MAX_HIDDEN],
     numbers: [Vec<u16>; MAX_HIDDEN],
+    /// Whether the layers are taken as those of a latent model's flows.
+    is_latent: bool,
 }
 
 impl Counter {
     fn new(features: usize, context: usize, width: usize) -> Self {
         Self {
             tally: Tally::default(),
+            is_latent: false,
             spare: vec![0.0; 2 * features],
             context: vec![0.0; context],
             values: [(); MAX_HIDDEN].map(|()| vec![0.0; width]),
@@ -494,7 +497,8 @@ impl Counter {
     ) {
         let start = if direction == Direction::Inverse { Side::X } else { Side::Z };
         let is_walk = layer.given() != start;
-        self.tally.add_many(Step::Autoregressive, 1);
+        let shell = if self.is_latent { Step::Coupling } else { Step::Autoregressive };
+        self.tally.add_many(shell, 1);
         let periodic = layer.periodic();
         if !periodic.is_empty() {
             self.tally.add_many(Step::PeriodicColumn, mapped + periodic.count(mapped));
@@ -504,8 +508,11 @@ impl Counter {
             let mut columns = vec![0.0; 2 * mapped];
             periodic.seen(row, &mut columns).to_vec()
         });
-        let hidden = self.masked(layer.network(), seen.as_deref());
         self.map(layer.map(), mapped, periodic, sides.map(|(before, _)| before));
+        if self.is_latent {
+            return self.prefixes(layer.network(), seen.as_deref());
+        }
+        let hidden = self.masked(layer.network(), seen.as_deref());
         if is_walk {
             self.tally.add_many(Step::Walk, 1);
             self.tally.add_many(Step::WalkValue, mapped);
@@ -513,9 +520,8 @@ impl Counter {
         }
     }
 
-    /// A masked network that sees `row`; how many hidden blocks it has.
-    fn masked(&mut self, network: &Masked, row: Option<&[f32]>) -> usize {
-        // Of each hidden layer, how probably each unit is open.
+    /// Of each hidden layer of a masked network that sees `row`, how probably each unit is open.
+    fn open_units(&mut self, network: &Masked, row: Option<&[f32]>) -> Vec<Vec<f64>> {
         let mut open: Vec<Vec<f64>> =
             network.hidden().map(|width| vec![OPEN; blocks(width) * ROWS]).collect();
         if let Some(row) = row {
@@ -529,6 +535,40 @@ impl Counter {
                 }
             });
         }
+        open
+    }
+
+    /// A masked network that sees `row` and is taken as if it had no masks.
+    fn prefixes(&mut self, network: &Masked, row: Option<&[f32]>) {
+        let open = self.open_units(network, row);
+        for (layer, all) in network.columns_of_blocks().enumerate() {
+            let before = layer.checked_sub(1).map(|layer| &open[layer]);
+            for count in all {
+                let columns = match before {
+                    None if self.context.is_empty() => Columns::All(count),
+                    None => Columns::Given(count),
+                    // As in the kernel, all are read where more than four fifths are open.
+                    Some(open) if open.iter().sum::<f64>() > 0.8 * open.len() as f64 => {
+                        Columns::All(count)
+                    }
+                    Some(open) => Columns::Listed(open[..count].iter().sum()),
+                };
+                self.columns(1, columns);
+                let step = if layer < open.len() { Step::Block } else { Step::OutputBlock };
+                self.tally.add_many(step, 1);
+            }
+            if let Some(open) = open.get(layer) {
+                self.tally.add_many(Step::Hidden, 1);
+                self.tally.add_many(Step::Unit, open.len());
+                let open: f64 = open.iter().sum();
+                self.tally.add(Step::OpenUnit, open);
+            }
+        }
+    }
+
+    /// A masked network that sees `row`; how many hidden blocks it has.
+    fn masked(&mut self, network: &Masked, row: Option<&[f32]>) -> usize {
+        let open = self.open_units(network, row);
         let mut hidden = 0;
         for (layer, columns) in network.columns_of_blocks().enumerate() {
             let before = layer.checked_sub(1).map(|layer| &open[layer]);
@@ -589,7 +629,7 @@ impl Counter {
 impl Counter {
     fn of_latent<M: Math>(model: &crate::LatentModel<M>) -> Self {
         let largest = model.features().max(model.latents());
-        Self::new(largest, model.context(), model.width())
+        Self { is_latent: true, ..Self::new(largest, model.context(), model.width()) }
     }
 
     /// The score of a row with these latent values.

@@ -14,6 +14,8 @@
 use super::{Bijection, Work};
 use crate::Error;
 use crate::direction::Direction;
+#[cfg(feature = "latent")]
+use crate::kernel::Inputs;
 use crate::masked::{Masked, Walk};
 use crate::math::Math;
 use crate::periodic::Periodic;
@@ -147,7 +149,10 @@ impl<'m> Bijection<'m> for Autoregressive<'m> {
     #[cfg(feature = "latent")]
     #[inline(always)]
     fn direct<M: Math>(&self, direction: Direction, row: &mut [f32], work: &mut Work<'_>) -> f32 {
-        self.run::<M>(direction, row, work)
+        let seen = self.periodic().seen(row, work.row);
+        let inputs = Inputs::given(work.context, seen);
+        let outputs = self.network.run_prefixes(inputs, &mut work.network);
+        self.map.apply::<M>(direction, row, self.periodic(), outputs)
     }
 
     fn width(&self) -> usize {

@@ -366,7 +366,7 @@ fn cycles() -> Result<Outcome> {
         ("maf_d8_5x64x64/log_density", 54e3, 20480),
         ("maf_d8_5x64x64/sample", 70e3, 20480),
         ("latent_d8_l6_gaussian/score", 45e3, 18432),
-        ("latent_d8_l6_iaf2/score", 65e3, 24064),
+        ("latent_d8_l6_iaf2/score", 65e3, 20992),
     ];
     for (name, cycles, text) in limits {
         let measured = measured(name)?;
