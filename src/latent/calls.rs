@@ -317,9 +317,11 @@ impl<'a, 'm, M: Math> Given<'a, LatentModel<'m, M>> {
                 *own = standardisation.inverse(*x);
             }
             let outputs = model.parts.encoder.run(Inputs::given(context, row), &mut network);
-            let places = summary.iter_mut().chain(mean.iter_mut()).chain(deviation.iter_mut());
-            for (place, output) in places.zip(outputs.flatten()) {
-                *place = bounded(output);
+            let mut outputs = outputs.flatten();
+            for part in [&mut *summary, &mut *mean, &mut *deviation] {
+                for (place, output) in part.iter_mut().zip(&mut outputs) {
+                    *place = bounded(output);
+                }
             }
             for deviation in deviation.iter_mut() {
                 let log_deviation = soft_clip(*deviation, POSTERIOR_CLIP);
