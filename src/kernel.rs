@@ -204,11 +204,16 @@ fn each<'m>(
 
 /// sums + the columns of `context` and of `values`, as many as there are of both.
 #[inline(always)]
-pub(crate) fn seen(sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
+pub(crate) fn seen(mut sums: Block, columns: &[Block], context: &[f32], values: &[f32]) -> Block {
     if cfg!(feature = "context") && !context.is_empty() {
-        return given(sums, columns, context, values);
+        let (own, behind) = columns.split_at_checked(context.len()).unwrap_or_default();
+        // Not unrolled: a context is short, and not every firmware has one.
+        for (column, value) in own.iter().zip(context).chain(behind.iter().zip(values)) {
+            sums = accumulate(sums, column, *value);
+        }
+        return sums;
     }
-    let (mut sums, mut columns) = (sums, columns.iter());
+    let mut columns = columns.iter();
     let (values4, values) = values.as_chunks();
     for [s, t, u, v] in values4 {
         let Some(a) = columns.next() else { return sums };

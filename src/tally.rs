@@ -87,7 +87,7 @@ steps! {
     Column = "column",
     /// Such a column that is left over by fours.
     OddColumn = "odd column",
-    /// A column of a block behind a context.
+    /// A column of a masked block behind a context.
     GivenColumn = "given column",
     /// A column of a block whose input is listed as open.
     ListedColumn = "listed column",
@@ -263,7 +263,8 @@ pub fn of_latent_row<M: Math>(
 #[derive(Clone, Copy)]
 enum Columns {
     All(usize),
-    Given(usize),
+    /// Those of a context, and those behind them.
+    Given(usize, usize),
     Listed(f64),
 }
 
@@ -441,7 +442,7 @@ impl Counter {
         }
         let mut columns = match self.context.len() {
             0 => Columns::All(inputs),
-            context => Columns::Given(context + inputs),
+            context => Columns::Given(context, inputs),
         };
         for (width, open) in network.hidden().zip(open) {
             let count = blocks(width);
@@ -463,7 +464,10 @@ impl Counter {
                 self.tally.add_many(Step::Column, blocks * count);
                 self.tally.add_many(Step::OddColumn, blocks * (count % 4));
             }
-            Columns::Given(count) => self.tally.add_many(Step::GivenColumn, blocks * count),
+            Columns::Given(context, others) => {
+                self.columns(blocks, Columns::All(context));
+                self.columns(blocks, Columns::All(others));
+            }
             Columns::Listed(count) => self.tally.add(Step::ListedColumn, blocks as f64 * count),
         }
     }
@@ -546,7 +550,7 @@ impl Counter {
             for count in all {
                 let columns = match before {
                     None if self.context.is_empty() => Columns::All(count),
-                    None => Columns::Given(count),
+                    None => Columns::Given(self.context.len(), count - self.context.len()),
                     // As in the kernel, all are read where more than four fifths are open.
                     Some(open) if open.iter().sum::<f64>() > 0.8 * open.len() as f64 => {
                         Columns::All(count)
