@@ -156,7 +156,8 @@ impl<'m> Network<'m> {
             core::mem::swap(&mut here, &mut there);
             columns = rows;
         }
-        Outputs { columns, weights, inputs: rectified(here, units, columns, listed) }
+        let inputs = rectified(here, units, columns, listed);
+        Outputs { counts: &[], columns, weights, inputs }
     }
 }
 
@@ -179,15 +180,20 @@ pub(crate) fn rectified<'s>(
 
 /// A network's outputs.
 pub(crate) struct Outputs<'m, 's> {
-    columns: usize,
-    weights: &'m [Block],
-    inputs: Inputs<'s>,
+    /// Columns of each block of a masked network that it runs in place of its own code; no more where
+    /// every block has `columns`.
+    pub counts: &'m [f32],
+    pub columns: usize,
+    pub weights: &'m [Block],
+    pub inputs: Inputs<'s>,
 }
 
 impl scalar::Outputs for Outputs<'_, '_> {
     #[inline(always)]
     fn read(&mut self, out: &mut [Block]) {
-        self.weights = kernel::apply(self.columns, self.weights, self.inputs, out);
+        let Self { counts, columns, weights, inputs } = self;
+        *weights = kernel::apply_prefixes(counts, *columns, weights, *inputs, out);
+        *counts = counts.get(out.len()..).unwrap_or_default();
     }
 }
 

@@ -6,16 +6,16 @@
 //! give the same bits.
 
 use super::Masked;
-use crate::kernel::{self, Block, Inputs, blocks};
-use crate::network::{Scratch, rectified};
+use crate::kernel::{self, Inputs, blocks};
+use crate::network::{Outputs, Scratch, rectified};
 
 impl<'m> Masked<'m> {
-    /// Runs the hidden layers; the output layer is run by [`Prefixes`] as it is read.
+    /// Runs the hidden layers; the output layer is run by [`Outputs`] as it is read.
     pub(crate) fn run_prefixes<'s>(
         &self,
         inputs: Inputs,
         scratch: &'s mut Scratch<'_>,
-    ) -> Prefixes<'m, 's> {
+    ) -> Outputs<'m, 's> {
         let [here, there, units] = scratch;
         let (mut here, mut there) = (here, there);
         let (mut counts, mut weights) = self.counts_and_weights();
@@ -34,30 +34,7 @@ impl<'m> Masked<'m> {
         // No network is without hidden layers.
         let (width, listed) = before.unwrap_or_default();
         let inputs = rectified(here, units, width, listed);
-        Prefixes { counts, weights, inputs, out: Block::default() }
-    }
-}
-
-/// The outputs of such a network, computed as they are read.
-pub(crate) struct Prefixes<'m, 's> {
-    counts: &'m [f32],
-    weights: &'m [Block],
-    inputs: Inputs<'s>,
-    /// The last one read.
-    out: Block,
-}
-
-impl Iterator for Prefixes<'_, '_> {
-    type Item = Block;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Block> {
-        let Self { counts, weights, inputs, out } = self;
-        let (_, rest) = counts.split_first()?;
-        let out = core::slice::from_mut(out);
-        *weights = kernel::apply_prefixes(counts, 0, weights, *inputs, out);
-        *counts = rest;
-        Some(self.out)
+        Outputs { counts, columns: 0, weights, inputs }
     }
 }
 
@@ -72,7 +49,8 @@ impl Iterator for Prefixes<'_, '_> {
 mod tests {
     use super::*;
     use crate::bijection::Layer;
-    use crate::kernel::Units;
+    use crate::kernel::{Block, Units};
+    use crate::scalar::Outputs;
     use crate::write::ModelFile;
     use crate::{Libm, Model};
     use alloc::vec;
@@ -111,9 +89,10 @@ mod tests {
                 let mut numbers = [(); 3].map(|()| vec![0; network.width()]);
                 let ([a, b, c], [k, l, m]) = (&mut values, &mut numbers);
                 let mut scratch = [Units::new(a, k), Units::new(b, l), Units::new(c, m)];
-                let listed: Vec<_> = network.run(context, row, &mut scratch).collect();
-                let inputs = Inputs::given(context, row);
-                let prefixes: Vec<_> = network.run_prefixes(inputs, &mut scratch).collect();
+                let mut listed = vec![Block::default(); network.output_blocks()];
+                let mut prefixes = listed.clone();
+                network.run(context, row, &mut scratch).read(&mut listed);
+                network.run_prefixes(Inputs::given(context, row), &mut scratch).read(&mut prefixes);
                 let bits = |blocks: &[Block]| {
                     blocks.as_flattened().iter().map(|own| own.to_bits()).collect::<Vec<_>>()
                 };
