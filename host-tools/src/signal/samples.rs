@@ -5,7 +5,7 @@ use std::rc::Rc;
 use flowlet::signal::{MAX_CHANNELS, MAX_SAMPLE};
 
 use crate::error::{Error, Result};
-use crate::judged;
+use crate::rows::label;
 use crate::rows::table::Table;
 
 /// What the columns of a signal are, by number.
@@ -110,7 +110,7 @@ impl Samples {
         }
         let is_anomaly = match label {
             None => false,
-            Some(label) => match judged::is_anomaly(table, *label)? {
+            Some(label) => match label::is_anomaly(table, *label)? {
                 Some(is_anomaly) => is_anomaly,
                 None => return Ok(None),
             },

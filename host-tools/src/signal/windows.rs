@@ -8,10 +8,10 @@ use flowlet::write::{ModelFile, Signal};
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::judged;
 use crate::message;
 use crate::names::{self, Name};
 use crate::rows::dataset::{Dataset, Window};
+use crate::rows::label;
 use crate::rows::missing::Missing;
 use crate::rows::table::Table;
 use crate::signal::options::Options;
@@ -369,7 +369,7 @@ impl<'m> Source<'m> {
                 }
                 let values = table.values(columns)?.map(<[f64]>::to_vec);
                 let label = label.filter(|_| values.is_some());
-                let label = label.map(|label| judged::is_anomaly(table, label)).transpose()?;
+                let label = label.map(|label| label::is_anomaly(table, label)).transpose()?;
                 let (values, is_anomaly) = match label {
                     Some(None) => (None, false),
                     Some(Some(is_anomaly)) => (values, is_anomaly),
