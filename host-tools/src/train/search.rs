@@ -289,6 +289,8 @@ impl Search<'_> {
         };
         let known: usize = facts.iter().map(|(key, fact)| key.len() + fact.len() + 2).sum();
         let curve_bytes = |flow: &usize| match &self.flows[*flow].fitted {
+            // Without layers there are no epochs, ever.
+            _ if self.flows[*flow].candidate.family.default_layers().is_none() => 0,
             Fitted { epochs: 0, .. } => CURVE,
             Fitted { curve, best, .. } => {
                 curve::KEYS[0].len() + 2 + curve.thinned(best.number).to_string().len()
