@@ -149,21 +149,11 @@ const PREFIXES: bool = cfg!(all(feature = "latent", feature = "autoregressive"))
 
 /// out = W inputs + bias, for as many blocks as `out` has. Returns the weights behind them.
 ///
-/// `weights` holds the blocks one after the other, each `columns` + 1 long.
-#[inline(always)]
-pub(crate) fn apply<'m>(
-    columns: usize,
-    weights: &'m [Block],
-    inputs: Inputs,
-    out: &mut [Block],
-) -> &'m [Block] {
-    apply_prefixes(&[], columns, weights, inputs, out)
-}
-
-/// The same of blocks of which each has as many columns, for the first inputs, as its number in
-/// `counts` says, the bits of a whole number; those beyond the last number have `columns`.
+/// `weights` holds the blocks one after the other, each a bias and its columns: as many, for the first
+/// inputs, as its number in `counts` says, the bits of a whole number, and `columns` where those have come
+/// to an end.
 #[inline(never)]
-pub(crate) fn apply_prefixes<'m>(
+pub(crate) fn apply<'m>(
     counts: &[f32],
     columns: usize,
     weights: &'m [Block],
@@ -351,7 +341,7 @@ pub(crate) fn add_scaled(out: &mut [f32], column: &[f32], value: f32) {
 /// sign: integer comparisons save the transfer of the FPU's flags.
 #[inline(never)]
 pub(crate) fn rectify(values: &mut [Block], units: &mut Units) -> Option<usize> {
-    let most = values.len() * ROWS / 5;
+    let most = most_negatives(values.len() * ROWS);
     let mut negatives = 0;
     for block in values.iter() {
         let [a, b, c, d, e, f, g, h] = *block;
@@ -372,6 +362,11 @@ pub(crate) fn rectify(values: &mut [Block], units: &mut Units) -> Option<usize> 
         }
     }
     None
+}
+
+/// Most negative ones of so many units among which all are read, and none is listed.
+pub(crate) const fn most_negatives(units: usize) -> usize {
+    units / 5
 }
 
 /// 1 for a negative value, else 0.

@@ -125,8 +125,7 @@ impl<'m> Network<'m> {
         self.outputs
     }
 
-    /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it
-    /// is read.
+    /// Runs the hidden layers on `inputs`; the output layer is run by [`Outputs`] as it is read.
     pub(crate) fn run<'s>(&self, inputs: Inputs, scratch: &'s mut Scratch<'_>) -> Outputs<'m, 's> {
         self.run_noting(inputs, scratch, |_| ())
     }
@@ -138,26 +137,59 @@ impl<'m> Network<'m> {
         &self,
         inputs: Inputs,
         scratch: &'s mut Scratch<'_>,
+        note: impl FnMut(Option<usize>),
+    ) -> Outputs<'m, 's> {
+        let (weights, _) = self.parameters.as_chunks();
+        let layers = Layers { counts: &[], columns: self.inputs, weights };
+        layers.run(self.hidden(), inputs, scratch, note)
+    }
+}
+
+/// The layers of a network that are still to be run.
+#[derive(Clone, Copy)]
+pub(crate) struct Layers<'m> {
+    /// Columns of each block of a masked network, [`crate::masked`]; none of any other.
+    pub counts: &'m [f32],
+    /// Columns of the blocks of the next layer where there are no `counts`.
+    pub columns: usize,
+    pub weights: &'m [Block],
+}
+
+impl<'m> Layers<'m> {
+    /// Runs the hidden ones, of which `hidden` has the widths; see [`Network::run_noting`].
+    #[inline(always)]
+    pub fn run<'s>(
+        mut self,
+        hidden: impl Iterator<Item = usize>,
+        inputs: Inputs,
+        scratch: &'s mut Scratch<'_>,
         mut note: impl FnMut(Option<usize>),
     ) -> Outputs<'m, 's> {
         let [here, there, units] = scratch;
         let (mut here, mut there) = (here, there);
-        let (mut weights, _) = self.parameters.as_chunks();
-        let (mut columns, mut listed) = (self.inputs, None);
-        for (number, rows) in self.hidden().enumerate() {
+        let mut listed = None;
+        for (number, rows) in hidden.enumerate() {
             let source = match number {
                 0 => inputs,
-                _ => rectified(here, units, columns, listed),
+                _ => rectified(here, units, self.columns, listed),
             };
             let out = there.blocks(blocks(rows));
-            weights = kernel::apply(columns, weights, source, out);
+            self.apply(source, out);
             listed = kernel::rectify(out, units);
             note(listed);
             core::mem::swap(&mut here, &mut there);
-            columns = rows;
+            self.columns = rows;
         }
-        let inputs = rectified(here, units, columns, listed);
-        Outputs { counts: &[], columns, weights, inputs }
+        let inputs = rectified(here, units, self.columns, listed);
+        Outputs { layers: self, inputs }
+    }
+
+    /// Computes the next blocks.
+    #[inline(always)]
+    fn apply(&mut self, inputs: Inputs, out: &mut [Block]) {
+        let Self { counts, columns, weights } = self;
+        *weights = kernel::apply(counts, *columns, weights, inputs, out);
+        *counts = counts.get(out.len()..).unwrap_or_default();
     }
 }
 
@@ -166,7 +198,7 @@ impl<'m> Network<'m> {
 pub(crate) type Scratch<'s> = [Units<'s>; MAX_HIDDEN];
 
 /// What [`kernel::rectify`] left: the first `listed` of `units`, or `count` of `values`.
-pub(crate) fn rectified<'s>(
+fn rectified<'s>(
     values: &'s Units,
     units: &'s Units,
     count: usize,
@@ -180,20 +212,15 @@ pub(crate) fn rectified<'s>(
 
 /// A network's outputs.
 pub(crate) struct Outputs<'m, 's> {
-    /// Columns of each block of a masked network that it runs in place of its own code; no more where
-    /// every block has `columns`.
-    pub counts: &'m [f32],
-    pub columns: usize,
-    pub weights: &'m [Block],
-    pub inputs: Inputs<'s>,
+    /// The output layer alone.
+    layers: Layers<'m>,
+    inputs: Inputs<'s>,
 }
 
 impl scalar::Outputs for Outputs<'_, '_> {
     #[inline(always)]
     fn read(&mut self, out: &mut [Block]) {
-        let Self { counts, columns, weights, inputs } = self;
-        *weights = kernel::apply_prefixes(counts, *columns, weights, *inputs, out);
-        *counts = counts.get(out.len()..).unwrap_or_default();
+        self.layers.apply(self.inputs, out);
     }
 }
 
@@ -204,7 +231,7 @@ impl Iterator for Outputs<'_, '_> {
     /// The next [`ROWS`] outputs.
     fn next(&mut self) -> Option<Block> {
         let mut out = [Block::default()];
-        (!self.weights.is_empty()).then(|| scalar::Outputs::read(self, &mut out))?;
+        (!self.layers.weights.is_empty()).then(|| scalar::Outputs::read(self, &mut out))?;
         let [out] = out;
         Some(out)
     }

@@ -13,7 +13,7 @@ use crate::Error;
 use crate::base::Base;
 use crate::bijection::{Autoregressive, Coupling, Half, Layer, Side, Work};
 use crate::direction::Direction;
-use crate::kernel::{Inputs, ROWS, Units, blocks};
+use crate::kernel::{Inputs, ROWS, Units, blocks, most_negatives};
 use crate::masked::Masked;
 use crate::math::Math;
 use crate::member::Member;
@@ -257,6 +257,11 @@ pub fn of_latent_row<M: Math>(
     let mut counter = Counter::of_latent(model);
     counter.latent(model, Some((x, context, &code)));
     Ok(counter.tally)
+}
+
+/// Whether so many of a layer's units are open that [`crate::kernel::rectify`] lists none.
+fn are_all_read(open: &[f64]) -> bool {
+    open.len() as f64 - open.iter().sum::<f64>() <= most_negatives(open.len()) as f64
 }
 
 /// The columns that every block of a layer reads.
@@ -551,10 +556,7 @@ impl Counter {
                 let columns = match before {
                     None if self.context.is_empty() => Columns::All(count),
                     None => Columns::Given(self.context.len(), count - self.context.len()),
-                    // As in the kernel, all are read where more than four fifths are open.
-                    Some(open) if open.iter().sum::<f64>() > 0.8 * open.len() as f64 => {
-                        Columns::All(count)
-                    }
+                    Some(open) if are_all_read(open) => Columns::All(count),
                     Some(open) => Columns::Listed(open[..count].iter().sum()),
                 };
                 self.columns(1, columns);

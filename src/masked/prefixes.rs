@@ -6,8 +6,8 @@
 //! give the same bits.
 
 use super::Masked;
-use crate::kernel::{self, Inputs, blocks};
-use crate::network::{Outputs, Scratch, rectified};
+use crate::kernel::Inputs;
+use crate::network::{Layers, Outputs, Scratch};
 
 impl<'m> Masked<'m> {
     /// Runs the hidden layers; the output layer is run by [`Outputs`] as it is read.
@@ -16,25 +16,8 @@ impl<'m> Masked<'m> {
         inputs: Inputs,
         scratch: &'s mut Scratch<'_>,
     ) -> Outputs<'m, 's> {
-        let [here, there, units] = scratch;
-        let (mut here, mut there) = (here, there);
-        let (mut counts, mut weights) = self.counts_and_weights();
-        let mut before = None;
-        for width in self.hidden() {
-            let source = match before {
-                None => inputs,
-                Some((width, listed)) => rectified(here, units, width, listed),
-            };
-            let out = there.blocks(blocks(width));
-            weights = kernel::apply_prefixes(counts, 0, weights, source, out);
-            counts = counts.get(out.len()..).unwrap_or_default();
-            before = Some((width, kernel::rectify(out, units)));
-            core::mem::swap(&mut here, &mut there);
-        }
-        // No network is without hidden layers.
-        let (width, listed) = before.unwrap_or_default();
-        let inputs = rectified(here, units, width, listed);
-        Outputs { counts, columns: 0, weights, inputs }
+        let (counts, weights) = self.counts_and_weights();
+        Layers { counts, columns: 0, weights }.run(self.hidden(), inputs, scratch, |_| ())
     }
 }
 
