@@ -36,7 +36,7 @@ pub const SMALLEST: f32 = 1e-3;
 pub const SHARE: f32 = 1e-3;
 
 /// Smallest sum of p(r) among which may be that of a magnitude beyond [`LIMIT`].
-const MOST: f32 = (LIMIT / 4.0) * (LIMIT / 4.0) * (LIMIT / 4.0) * (LIMIT / 4.0);
+const MOST: f32 = fourth_power(LIMIT / 4.0);
 
 /// Bound of a knot's raw slope; the slope itself lies between 1/150 and 150.
 pub const CLIP: f32 = 10.0;
@@ -215,7 +215,7 @@ fn slope(raw: f32) -> f32 {
 }
 
 #[inline(always)]
-fn fourth_power(x: f32) -> f32 {
+const fn fourth_power(x: f32) -> f32 {
     let square = x * x;
     square * square
 }

@@ -17,8 +17,6 @@ const SMALLEST: f64 = 1e-3;
 const SHARE: f64 = 1e-3;
 /// Bound of a knot's raw slope.
 const CLIP: f64 = 10.0;
-/// Largest magnitude of a raw size.
-const LIMIT: f64 = (1u32 << 20) as f64;
 /// Under it, a discriminant is no number that the formula can come to but a rounding error.
 const SMALLEST_DISCRIMINANT: f64 = 1e-12;
 
@@ -121,7 +119,8 @@ fn within(
 
 /// The bins' sizes along one side, which add up to 2 bound.
 fn sizes(raw: Tensor<3>, bound: f64) -> Tensor<3> {
-    let shares = fourth_power(raw.clamp(-LIMIT, LIMIT)) + SHARE;
+    let limit = f64::from(flowlet::LIMIT);
+    let shares = fourth_power(raw.clamp(-limit, limit)) + SHARE;
     let shares = shares.clone() / shares.sum_dim(1);
     (shares * (1.0 - BINS as f64 * SMALLEST) + SMALLEST) * (2.0 * bound)
 }

@@ -188,7 +188,7 @@ pub fn fit(
             all.extend(own);
         }
         let (validation, _) = Bound::of(&judge.terms(&model.average), DRAWS);
-        let is_best = patience.is_best(number, -validation.elbo);
+        let is_best = patience.note(number, -validation.elbo);
         let training = Bound::of(&all, 1).0;
         let epoch = Epoch { number, training, validation, best: patience.best() };
         if is_best {

@@ -1,7 +1,7 @@
 //! What each epoch of a training reached, thinned so far that a model file can hold it.
 //!
-//! The file lies in flash, where nothing reads its provenance: at most 20 epochs are kept, some
-//! 100 bytes a flow, half a hundredth of a default model or less. Most of a training happens in its first
+//! The file lies in flash, where nothing reads its provenance: some six epochs are kept, 100 bytes
+//! a flow, half a hundredth of a default model or less. Most of a training happens in its first
 //! epochs, so that the epochs kept stand in about equal ratios.
 
 use std::fmt;

@@ -354,7 +354,7 @@ impl Task<'_> {
                 losses.extend(own);
             }
             let validation_loss = loss::mean(&judge.losses(&flow.average));
-            let is_best = patience.is_best(number, validation_loss);
+            let is_best = patience.note(number, validation_loss);
             let training_loss = loss::mean(&losses);
             let epoch = Epoch { number, training_loss, validation_loss, best: patience.best() };
             if is_best {

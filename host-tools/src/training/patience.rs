@@ -50,7 +50,7 @@ impl Patience {
     }
 
     /// Notes that epoch `number`, from 1, ended with `loss`; whether none was lower.
-    pub fn is_best(&mut self, number: usize, loss: f64) -> bool {
+    pub fn note(&mut self, number: usize, loss: f64) -> bool {
         let is_best = loss.is_finite() && self.best.is_none_or(|(_, lowest)| loss < lowest);
         if is_best {
             self.best = Some((number, loss));
@@ -98,7 +98,7 @@ mod tests {
         let mut last = [false; 2];
         for (number, loss) in (1..).zip(losses) {
             assert_eq!(last, [false; 2], "before epoch {number}");
-            patience.is_best(number, *loss);
+            patience.note(number, *loss);
             last = [patience.is_over(number), patience.starts_again(number, *loss)];
         }
         last
